@@ -1,0 +1,77 @@
+"""Arrays at the border: NumPy float64 where the user stands, JAX inside the driver."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+AnyArray = np.ndarray | jax.Array
+"""NumPy where the user stands, JAX inside the driver: for annotations of fields."""
+
+
+def array64(value: Any) -> Any:
+    """
+    Converter for array fields: real numbers become float64, NumPy unless traced.
+
+    Whatever is not numeric (complex, text, objects) passes unchanged, so that
+    `validate` can refuse it by name.
+    """
+    if isinstance(value, Tracer):
+        return value
+    if isinstance(value, jax.Array) and value.dtype == jnp.float64:
+        return value if is_x64() else np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        return value
+    if array.dtype.kind in "biuf":
+        return np.asarray(array, dtype=np.float64)
+    return array
+
+
+def is_x64() -> bool:
+    """Whether the caller stands inside `jax.enable_x64(True)`."""
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+
+
+def is_concrete(tree: Any) -> bool:
+    """Whether no leaf of the tree is traced."""
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """Everything inside computes in float64; the global setting is left alone."""
+    with jax.enable_x64(True):
+        yield
+
+
+def to_jax(tree: Any) -> Any:
+    """
+    Array and Python float leaves become float64 (integers keep their kind) JAX arrays.
+
+    Floats must be arrays, since as static values each new tolerance would recompile.
+    """
+
+    def convert(leaf: Any) -> Any:
+        if isinstance(leaf, float | np.floating):
+            return jnp.asarray(leaf, dtype=jnp.float64)
+        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+    return jax.tree.map(convert, tree)
+
+
+def to_numpy(tree: Any) -> Any:
+    """JAX array leaves become NumPy arrays, random keys their integers."""
+    return jax.tree.map(_plain, tree)
+
+
+def _plain(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    return np.asarray(leaf) if eqx.is_array(leaf) else leaf

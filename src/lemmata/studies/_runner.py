@@ -1,0 +1,204 @@
+"""
+Runs studies, two at a time or on a Dask cluster, and has each answer judged.
+
+A worker works in a folder of its own and hands back files, so that workers need no
+common disk. The judge is the separate program `lemmata-check`.
+"""
+
+import dataclasses
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from .. import catalogue
+from ._record import StudyRecord
+
+SIZES = ("tour", "quick", "paper")
+TOUR_SECONDS = 165.0  # a tour that takes longer lists the rest as skipped
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a set of studies came to; `agrees` decides the exit code."""
+
+    size: str
+    seconds: float
+    records: tuple[dict[str, Any], ...]
+    skipped: tuple[dict[str, str], ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the judge's verdicts equal what every study declared."""
+        return bool(self.records) and all(
+            case["agrees"] for record in self.records for case in record["cases"]
+        )
+
+
+Listener = Callable[[str, str, dict[str, Any] | None], None]
+"""Called with `(slug, "started" | "finished" | "skipped", record or None)`."""
+
+
+def run_studies(
+    slugs: list[str],
+    size: str,
+    out: Path,
+    *,
+    workers: int = 2,
+    progress: Listener | None = None,
+    cluster: str | None = None,
+) -> Summary:
+    """
+    Runs the studies of `slugs`, writes them under `out`, one folder each.
+
+    **Arguments:**
+
+    - `size`: `tour` (seconds a system), `quick` (minutes) or `paper`.
+    - `workers`: local processes; each has its own JAX.
+    - `cluster`: address of a Dask scheduler instead of local processes.
+
+    **Raises:** whatever a study raises: a study that breaks is an error, not a verdict.
+    """
+    begun = time.monotonic()
+    deadline = begun + TOUR_SECONDS if size == "tour" else float("inf")
+    report = progress or (lambda slug, event, record: None)
+    records, skipped = [], []
+    with _pool(workers, cluster) as submit:
+        for slug, files in submit(slugs, size, deadline):
+            if files is None:
+                reason = f"the tour's {TOUR_SECONDS:.0f} s were over"
+                skipped.append({"slug": slug, "reason": reason})
+                report(slug, "skipped", None)
+                continue
+            record = _write(out / slug, files)
+            records.append(record)
+            report(slug, "finished", record)
+    records.sort(key=lambda record: record["slug"])
+    seconds = time.monotonic() - begun
+    summary = Summary(size, seconds, tuple(records), tuple(skipped))
+    _write_summary(out, summary)
+    return summary
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        temporary = folder / (name + "~")
+        temporary.write_bytes(content)
+        os.replace(temporary, folder / name)
+    return json.loads(files["study.json"])
+
+
+def _write_summary(out: Path, summary: Summary) -> None:
+    content = {
+        "format": "lemmata-studies/1",
+        "size": summary.size,
+        "seconds": summary.seconds,
+        "studies": [record["slug"] for record in summary.records],
+        "agrees": summary.agrees,
+        "skipped": list(summary.skipped),
+    }
+    _write(out, {"summary.json": json.dumps(content).encode(), "study.json": b"{}"})
+    (out / "study.json").unlink()
+
+
+Submit = Callable[[list[str], str, float], Iterator[tuple[str, Any]]]
+
+
+@contextmanager
+def _pool(workers: int, cluster: str | None) -> Iterator[Submit]:
+    """A function that runs studies and yields `(slug, files)` as they finish."""
+    if cluster is not None:
+        with _dask(cluster) as submit:
+            yield submit
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _prepare) as executor:
+
+        def submit_here(slugs: list[str], size: str, deadline: float):
+            waiting = {executor.submit(_in_time, s, size, deadline): s for s in slugs}
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+
+        yield submit_here
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Submit]:
+    from distributed import Client, as_completed as dask_completed
+
+    with Client(address) as client:
+
+        def submit_there(slugs: list[str], size: str, deadline: float):
+            del deadline  # a cluster's clock is not ours
+            futures = {client.submit(study_files, s, size): s for s in slugs}
+            for future in dask_completed(list(futures)):
+                yield futures[future], future.result()
+
+        yield submit_there
+
+
+def _prepare() -> None:
+    """Settings of a worker process, made before JAX is imported in it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "lemmata" / "jax"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def _in_time(slug: str, size: str, deadline: float) -> dict[str, bytes] | None:
+    return study_files(slug, size) if time.monotonic() < deadline else None
+
+
+def study_files(slug: str, size: str) -> dict[str, bytes]:
+    """Runs one study and has it judged; returns the files of its folder."""
+    from ..core import versions
+    from ._desk import Desk
+
+    entry = catalogue.entry(slug)
+    record = StudyRecord(slug, size, entry.title, versions=versions())
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        importlib.import_module(entry.study).study(size, Desk(record, folder))
+        record.seconds = time.perf_counter() - begun
+        for case in record.cases:
+            _judge(folder, case)
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return files | {"study.json": json.dumps(record.as_json()).encode()}
+
+
+def _judge(folder: Path, case: Any) -> None:
+    """Runs `lemmata-check` apart and compares with what was declared."""
+    command = [sys.executable, "-m", "lemmata_checker", "--json", case.file]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    case.verdict = json.loads(done.stdout or b"{}") | {"exit": done.returncode}
+    found = {
+        claim["id"]: "holds" if claim["holds"] else "fails"
+        for claim in case.verdict.get("claims", ())
+    }
+    found |= {w["id"]: "withheld" for w in case.verdict.get("withheld", ())}
+    ids = sorted({*found, *case.expected})
+    pairs = {i: (case.expected.get(i, "nothing"), found.get(i, "absent")) for i in ids}
+    case.disagreements = [
+        f"{i}: declared {declared}, judged {judged}"
+        for i, (declared, judged) in pairs.items()
+        if declared != judged
+    ]
+    code = 1 if "fails" in case.expected.values() else 0
+    case.agrees = not case.disagreements and done.returncode == code
+
+
+def as_dict(summary: Summary) -> dict[str, Any]:
+    """A summary as JSON, for `--json`."""
+    return dataclasses.asdict(summary) | {"agrees": summary.agrees}
