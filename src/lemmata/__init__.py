@@ -1,5 +1,4 @@
-"""
-Learning and numerical algorithms whose every answer comes with a certificate.
+"""Learning and numerical algorithms whose every answer comes with a certificate.
 
 Nothing heavy is imported here: rooms and the contract are loaded on first touch, so
 `import lemmata` neither imports JAX nor starts a backend.

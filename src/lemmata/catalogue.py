@@ -1,5 +1,4 @@
-"""
-The catalogue of systems: data only, read without importing JAX or any room.
+"""The catalogue of systems: data only, read without importing JAX or any room.
 
 Each room has an `_entry.py` with `ENTRIES`, a tuple of `Entry`. Commands, documents,
 reports and the gauntlet know systems through it alone; a test compares it with the
@@ -47,8 +46,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Method:
-    """
-    A method class, the problem kinds it solves, and its options.
+    """A method class, the problem kinds it solves, and its options.
 
     `baseline` marks methods that are here to be compared with.
     """
@@ -82,8 +80,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Entry:
-    """
-    One system.
+    """One system.
 
     - `question`: the user's question that it answers.
     - `parts`: option types that methods take (`TailMass`, `Geometric`, ...).

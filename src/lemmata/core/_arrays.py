@@ -15,8 +15,7 @@ AnyArray = np.ndarray | jax.Array
 
 
 def array64(value: Any) -> Any:
-    """
-    Converter for array fields: real numbers become float64, NumPy unless traced.
+    """Converter for array fields: real numbers become float64, NumPy unless traced.
 
     Whatever is not numeric (complex, text, objects) passes unchanged, so that
     `validate` can refuse it by name.
@@ -52,8 +51,7 @@ def float64() -> Iterator[None]:
 
 
 def to_jax(tree: Any) -> Any:
-    """
-    Array and Python float leaves become float64 (integers keep their kind) JAX arrays.
+    """Array and Python float leaves become float64 (integers keep their kind) JAX arrays.
 
     Floats must be arrays, since as static values each new tolerance would recompile.
     """

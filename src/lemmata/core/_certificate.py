@@ -14,8 +14,7 @@ from ._claim import Claim, Withheld
 
 @dataclass(frozen=True)
 class Certificate:
-    """
-    Every claim about an answer with the checker's decision, and the claims withheld.
+    """Every claim about an answer with the checker's decision, and the claims withheld.
 
     Truth of a certificate is `certificate.holds`: at least one claim, and all decided
     in the answer's favour. `certificate["marginals"]` is one decision.

@@ -1,5 +1,4 @@
-"""
-Checkpoints: a zip of arrays with a header, written atomically.
+"""Checkpoints: a zip of arrays with a header, written atomically.
 
 A run resumes only where it would give the same bits: same problem, method, key,
 versions, platform and device count. Everything else is a `CheckpointMismatch`.

@@ -1,5 +1,4 @@
-"""
-Steps taken between two looks at the clock: compiled, or on the host.
+"""Steps taken between two looks at the clock: compiled, or on the host.
 
 The chunk's length is data, not structure, so the same compiled code serves every
 length and the bits do not depend on it.

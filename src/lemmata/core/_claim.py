@@ -9,8 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Claim:
-    """
-    One promise about one answer on one instance.
+    """One promise about one answer on one instance.
 
     Grade, relation and statement belong to the checker's rule of the same id: a room
     cannot word its own verdict.
@@ -40,8 +39,7 @@ class Withheld:
 
 @dataclass(frozen=True)
 class Outcome:
-    """
-    Why a run stopped: a name and a sentence that says what to do next.
+    """Why a run stopped: a name and a sentence that says what to do next.
 
     Never a verdict on the answer; that is the certificate's business.
     """

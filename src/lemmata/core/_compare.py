@@ -33,8 +33,7 @@ class Comparison:
 def compare(
     problem: Any, methods: Iterable[Any], *, key: Any = None, **limits: Any
 ) -> Comparison:
-    """
-    Solves one problem by several methods and has each answer judged alike.
+    """Solves one problem by several methods and has each answer judged alike.
 
     **Arguments:**
 

@@ -1,5 +1,4 @@
-"""
-Every error lemmata raises, in one small tree.
+"""Every error lemmata raises, in one small tree.
 
 LemmataError
 ├── InvalidInput (ValueError)      names where, what was expected, what came

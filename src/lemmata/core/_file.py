@@ -66,14 +66,14 @@ def _claims(
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """Claims as JSON; a witness that is an array of the value is only referred to."""
     records, stored = [], {}
-    for claim in claims:
+    for index, claim in enumerate(claims):
         references = {}
         for name, array in claim.witness.items():
             array = np.asarray(array)
             if name in value and np.array_equal(array, value[name]):
                 references[name] = f"value/{name}"
             else:
-                member = f"{bare_name(claim.id)}_{name}"
+                member = f"{index}_{bare_name(claim.id)}_{name}"[:64]
                 stored[member] = array
                 references[name] = f"witness/{member}"
         records.append(
@@ -104,8 +104,7 @@ def _refuse_secrets(problem: Any, document: Document) -> None:
 
 
 def load(path: str | os.PathLike[str], *, problem: Any = None) -> Solution:
-    """
-    Reads a `.lemma` file back and has every claim decided again.
+    """Reads a `.lemma` file back and has every claim decided again.
 
     **Arguments:**
 
@@ -119,6 +118,15 @@ def load(path: str | os.PathLike[str], *, problem: Any = None) -> Solution:
         document = documents.read(Path(path))
     except Unreadable as error:
         raise UnreadableFile(str(error)) from error
+    try:
+        return _rebuild(path, document, problem)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UnreadableFile(f"{path} does not fit its problem: {error}") from error
+
+
+def _rebuild(
+    path: str | os.PathLike[str], document: Document, problem: Any
+) -> Solution:
     if problem is None:
         if not document.embedded:
             raise UnreadableFile(

@@ -15,8 +15,7 @@ from ._errors import InvalidArgument
 
 
 class AbstractMethod(eqx.Module):
-    """
-    An immutable set of options and the steps that they configure.
+    """An immutable set of options and the steps that they configure.
 
     `init`, `step`, `done`, `finish` and `observe` are compiled by the driver and must
     be pure; `restage`, `outcome` and `claims` run on the host. The tree structure of a

@@ -11,8 +11,7 @@ from ._errors import InvalidArgument
 
 
 def run(problem: Any, method: Any, key: Any = None, *, max_steps: int = 1000) -> Any:
-    """
-    Runs `method` until it is done or `max_steps` have been taken.
+    """Runs `method` until it is done or `max_steps` have been taken.
 
     Nothing is judged, staged or recorded here; `solve` does that.
 

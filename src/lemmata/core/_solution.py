@@ -26,8 +26,7 @@ class Stats:
 
 @dataclass(frozen=True)
 class Solution:
-    """
-    What `solve` and `certify` return.
+    """What `solve` and `certify` return.
 
     **Fields:**
 
@@ -57,8 +56,7 @@ class Solution:
         return bibtex(() if self.method is None else self.method.citations())
 
     def save(self, path: str | os.PathLike[str], *, embed: bool | None = None) -> Path:
-        """
-        Writes the answer and its certificate as a `.lemma` file, atomically.
+        """Writes the answer and its certificate as a `.lemma` file, atomically.
 
         **Arguments:**
 

@@ -40,8 +40,7 @@ def solve(
     checkpoint: str | os.PathLike[str] | None = None,
     throw: bool = True,
 ) -> Solution:
-    """
-    Solves a problem and has the checker decide what the answer is worth.
+    """Solves a problem and has the checker decide what the answer is worth.
 
     **Arguments:**
 
@@ -86,8 +85,7 @@ def solve(
 
 
 def certify(problem: AbstractProblem, value: AbstractValue) -> Solution:
-    """
-    Judges an answer that was not computed here.
+    """Judges an answer that was not computed here.
 
     **Arguments:**
 

@@ -1,5 +1,4 @@
-"""
-Streams: many related systems, one step each.
+"""Streams: many related systems, one step each.
 
 A stream is a problem whose `system(index, previous)` is pure: the next right-hand side
 may need the last solution. A one-shot iterator is wrapped as `Recorded`, which writes
@@ -33,8 +32,7 @@ class AbstractStream(AbstractProblem):
 
 
 class Recorded:
-    """
-    A one-shot iterator of named arrays, logged to numbered files.
+    """A one-shot iterator of named arrays, logged to numbered files.
 
     **Arguments:**
 
@@ -59,8 +57,7 @@ class Recorded:
         return len(list(self._folder.glob("system-*.npz")))
 
     def system(self, index: int) -> dict[str, np.ndarray] | None:
-        """
-        System `index`, or None where the iterator has ended.
+        """System `index`, or None where the iterator has ended.
 
         **Raises:** `InvalidArgument` if systems would be skipped.
         """

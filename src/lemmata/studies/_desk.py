@@ -11,8 +11,7 @@ from ._record import CaseRecord, Expected, Figure, Plot, StudyRecord, Table
 
 
 class Desk:
-    """
-    Collects what one study finds, in one folder.
+    """Collects what one study finds, in one folder.
 
     A study declares what it expects of each claim; the separate program
     `lemmata-check` decides later, and the study succeeds when it agrees.
@@ -32,13 +31,16 @@ class Desk:
         expect: Mapping[str, Expected] | None = None,
         **limits: Any,
     ) -> Solution:
-        """
-        Solves, saves `name.lemma`, and declares what is expected of its claims.
+        """Solves, saves `name.lemma`, and declares what is expected of its claims.
 
         Claims that `expect` does not name are expected to be issued and to hold.
         """
         solution = solve(problem, method, throw=False, **limits)
         return self.keep(name, title, solution, expect or {})
+
+    def attempt(self, problem: Any, method: Any, **limits: Any) -> Solution:
+        """Solves for a table or plot only: a baseline that may well fail."""
+        return solve(problem, method, throw=False, **limits)
 
     def certify(
         self,

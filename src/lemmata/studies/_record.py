@@ -1,5 +1,4 @@
-"""
-What a study leaves behind: cases, plots, figures and tables, as plain data.
+"""What a study leaves behind: cases, plots, figures and tables, as plain data.
 
 Everything here is JSON (`study.json`) and files beside it, so that the report needs
 neither JAX nor the rooms. Every figure is printed from a run, none is typed in, apart
@@ -27,8 +26,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """
-    One picture. `kind` says which of the optional fields carry it.
+    """One picture. `kind` says which of the optional fields carry it.
 
     `xy` needs `series`; `heatmap` needs `z`; `pattern` needs `rows`, `columns`,
     `shape`; `image` needs `file` and `alt`.

@@ -1,5 +1,4 @@
-"""
-Runs studies, two at a time or on a Dask cluster, and has each answer judged.
+"""Runs studies, two at a time or on a Dask cluster, and has each answer judged.
 
 A worker works in a folder of its own and hands back files, so that workers need no
 common disk. The judge is the separate program `lemmata-check`.
@@ -14,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import catalogue
+from .._compilation import keep_compiled_code
 from ._record import StudyRecord
 
 SIZES = ("tour", "quick", "paper")
@@ -58,8 +58,7 @@ def run_studies(
     progress: Listener | None = None,
     cluster: str | None = None,
 ) -> Summary:
-    """
-    Runs the studies of `slugs`, writes them under `out`, one folder each.
+    """Runs the studies of `slugs`, writes them under `out`, one folder each.
 
     **Arguments:**
 
@@ -72,17 +71,23 @@ def run_studies(
     begun = time.monotonic()
     deadline = begun + TOUR_SECONDS if size == "tour" else float("inf")
     report = progress or (lambda slug, event, record: None)
+    waiting, running = list(slugs), {}
     records, skipped = [], []
     with _pool(workers, cluster) as submit:
-        for slug, files in submit(slugs, size, deadline):
-            if files is None:
-                reason = f"the tour's {TOUR_SECONDS:.0f} s were over"
-                skipped.append({"slug": slug, "reason": reason})
-                report(slug, "skipped", None)
-                continue
-            record = _write(out / slug, files)
-            records.append(record)
-            report(slug, "finished", record)
+        while waiting or running:
+            while waiting and len(running) < workers:
+                slug = waiting.pop(0)
+                if time.monotonic() > deadline:
+                    reason = f"the tour's {TOUR_SECONDS:.0f} s were over"
+                    skipped.append({"slug": slug, "reason": reason})
+                    report(slug, "skipped", None)
+                    continue
+                running[submit(study_files, slug, size)] = slug
+                report(slug, "started", None)
+            for future in _next(list(running)):
+                slug = running.pop(future)
+                records.append(_write(out / slug, future.result()))
+                report(slug, "finished", records[-1])
     records.sort(key=lambda record: record["slug"])
     seconds = time.monotonic() - begun
     summary = Summary(size, seconds, tuple(records), tuple(skipped))
@@ -112,52 +117,35 @@ def _write_summary(out: Path, summary: Summary) -> None:
     (out / "study.json").unlink()
 
 
-Submit = Callable[[list[str], str, float], Iterator[tuple[str, Any]]]
-
-
 @contextmanager
-def _pool(workers: int, cluster: str | None) -> Iterator[Submit]:
-    """A function that runs studies and yields `(slug, files)` as they finish."""
+def _pool(workers: int, cluster: str | None) -> Iterator[Callable[..., Any]]:
+    """A `submit(function, *arguments)` that returns futures."""
     if cluster is not None:
-        with _dask(cluster) as submit:
-            yield submit
+        from distributed import Client
+
+        with Client(cluster) as client:
+            yield client.submit
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, _prepare) as executor:
-
-        def submit_here(slugs: list[str], size: str, deadline: float):
-            waiting = {executor.submit(_in_time, s, size, deadline): s for s in slugs}
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-
-        yield submit_here
+        yield executor.submit
 
 
-@contextmanager
-def _dask(address: str) -> Iterator[Submit]:
-    from distributed import Client, as_completed as dask_completed
+def _next(futures: list[Any]) -> list[Any]:
+    """The futures that are done, at least one."""
+    if not futures:
+        return []
+    if isinstance(futures[0], Future):
+        return list(wait(futures, return_when=FIRST_COMPLETED).done)
+    from distributed import wait as wait_for_cluster
 
-    with Client(address) as client:
-
-        def submit_there(slugs: list[str], size: str, deadline: float):
-            del deadline  # a cluster's clock is not ours
-            futures = {client.submit(study_files, s, size): s for s in slugs}
-            for future in dask_completed(list(futures)):
-                yield futures[future], future.result()
-
-        yield submit_there
+    return list(wait_for_cluster(futures, return_when=FIRST_COMPLETED).done)
 
 
 def _prepare() -> None:
     """Settings of a worker process, made before JAX is imported in it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "lemmata" / "jax"))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    keep_compiled_code()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
-def _in_time(slug: str, size: str, deadline: float) -> dict[str, bytes] | None:
-    return study_files(slug, size) if time.monotonic() < deadline else None
 
 
 def study_files(slug: str, size: str) -> dict[str, bytes]:

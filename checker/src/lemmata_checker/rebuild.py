@@ -1,0 +1,152 @@
+"""The problem again, from the user's own data."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .document import Document, Signature
+from .errors import BadRequest, Unreadable
+from .packed import Packed, canonical, digest
+from .readers import read_array
+
+EMBEDDED = "embedded"
+IDENTICAL = "yours, identical"
+DIFFERENT = "yours, different"
+UNKNOWN = "yours"  # nothing embedded to compare with, and the digest differs
+
+
+class Source(NamedTuple):
+    """Where one piece of the problem came from, and what it is."""
+
+    name: str
+    content: str
+    origin: str
+
+
+class Rebuilt(NamedTuple):
+    """The problem to judge, its sources, and whether it is the one certified."""
+
+    problem: Packed
+    sources: tuple[Source, ...]
+    same: bool
+
+
+def rebuild(document: Document, given: Mapping[str, str]) -> Rebuilt:
+    """Replace pieces of the problem by the user's.
+
+    **Raises:** `BadRequest` for a name that the problem does not have, a value
+    that does not fit, and arrays that are neither embedded nor given;
+    `Unreadable` for a file.
+    """
+    problem = document.problem
+    known = [*document.arrays, *problem.json]
+    for name in given:
+        if name not in known:
+            has = ", ".join(known) or "nothing"
+            raise BadRequest(f"the problem has no {name!r}; it has {has}")
+    _require_all(document, given)
+    arrays = {
+        name: _array(name, given[name], signature)
+        if name in given
+        else problem.arrays[name]
+        for name, signature in document.arrays.items()
+    }
+    fields = {
+        name: _field(name, given[name], stated) if name in given else stated
+        for name, stated in problem.json.items()
+    }
+    rebuilt = Packed(problem.kind, fields, arrays)
+    same = not given or digest(rebuilt) == document.digest
+    return Rebuilt(rebuilt, _sources(document, rebuilt, given, same), same)
+
+
+def _sources(
+    document: Document, rebuilt: Packed, given: Mapping[str, str], same: bool
+) -> tuple[Source, ...]:
+    sources = []
+    for name, array in rebuilt.arrays.items():
+        size = " x ".join(str(size) for size in array.shape) or "scalar"
+        origin = EMBEDDED
+        if name in given:
+            origin = _origin(array, document.problem.arrays.get(name), same)
+        sources.append(Source(name, f"{array.dtype.name}, {size}", origin))
+    for name, value in rebuilt.json.items():
+        text = json.dumps(value)
+        equal = text == json.dumps(document.problem.json[name])
+        origin = (IDENTICAL if equal else DIFFERENT) if name in given else EMBEDDED
+        sources.append(Source(name, text, origin))
+    return tuple(sources)
+
+
+def _origin(array: np.ndarray, embedded: np.ndarray | None, same: bool) -> str:
+    if embedded is None:
+        return IDENTICAL if same else UNKNOWN
+    layout = (array.dtype, array.shape) == (embedded.dtype, embedded.shape)
+    # Bytes, as in the digest: 0.0 and -0.0 differ, a NaN equals itself.
+    one, other = (entry.reshape(-1).view(np.uint8) for entry in (array, embedded))
+    return IDENTICAL if layout and np.array_equal(one, other) else DIFFERENT
+
+
+def _require_all(document: Document, given: Mapping[str, str]) -> None:
+    missing = [
+        name
+        for name in document.arrays
+        if name not in given and name not in document.problem.arrays
+    ]
+    if missing:
+        options = " ".join(f"--problem {name}=FILE" for name in missing)
+        kinds = ", ".join(
+            f"{name}: {np.dtype(document.arrays[name].dtype).name}, "
+            f"shape {document.arrays[name].shape}"
+            for name in missing
+        )
+        raise BadRequest(f"the problem is not embedded; supply {options} ({kinds})")
+
+
+def _array(name: str, path: str, signature: Signature) -> np.ndarray:
+    """The user's array in the problem's dtype, if that loses nothing."""
+    try:
+        array = read_array(path)
+    except Unreadable as error:
+        raise Unreadable(f"problem {name!r}: {error}") from error
+    dtype = np.dtype(signature.dtype)
+    with np.errstate(all="ignore"):
+        cast = array.astype(dtype)
+        same = np.array_equal(cast.astype(array.dtype), array, equal_nan=True)
+    if array.dtype.kind in "iu" and dtype.kind == "f" and array.size:
+        # An integer beyond the largest float can survive the way there and back.
+        exact = 2 ** (np.finfo(dtype).nmant + 1)
+        same &= -exact <= int(array.min()) and int(array.max()) <= exact
+    if not same:
+        raise BadRequest(
+            f"problem {name!r}: {path} holds {array.dtype.name} numbers that "
+            f"{dtype.name}, as certified, cannot hold exactly; convert the file as "
+            "you converted it for solving"
+        )
+    long_axes = [tuple(n for n in s if n != 1) for s in (cast.shape, signature.shape)]
+    if long_axes[0] == long_axes[1]:  # a column of a table for a vector
+        cast = cast.reshape(signature.shape)
+    return canonical(cast)
+
+
+def _field(name: str, text: str, stated: Any) -> Any:
+    """The user's value for a JSON field, in the type that the field has."""
+    if isinstance(stated, str):
+        return text
+    try:
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        value = math.nan
+    if type(stated) is float and type(value) is int and abs(value) <= 2**53:
+        return float(value)
+    both = {type(value), type(stated)}
+    fits = len(both) == 1 or both == {int, float} or type(None) in both
+    if value is math.nan or not fits:
+        raise BadRequest(
+            f"problem {name!r}: {text!r} does not fit; certified is {stated!r}"
+        )
+    return value

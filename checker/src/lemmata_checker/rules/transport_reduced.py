@@ -1,0 +1,114 @@
+"""One pass over w_ij = x_i + y_j - C_ij, to about 106 bits, in blocks of rows.
+
+Everything that a transport rule asks of potentials and cost is a function of w: the
+plan exp(w/epsilon - 1), both c-transforms, and the cost itself, as <C, P> =
+<x, P 1> + <y, P' 1> - sum P w, which a constant added to C does not disturb.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..rigor import TINY, U, two_sum
+from .transport_cost import Cost, Pair
+
+BLOCK = 2**14  # entries a block: eight float64 buffers stay in a core's L2 cache
+Visit = Callable[[slice, np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+
+
+class Reduced(NamedTuple):
+    """What one pass over w_ij = x_i + y_j - C_ij found.
+
+    **Fields:**
+
+    - `row_largest`, `column_largest`: upper bounds on max_j w_ij and max_i w_ij.
+    - `largest`, `smallest`: bounds on max w and min w, from above and below.
+    - `slack`: how far high + low may be from w, anywhere.
+    - `tail`: bound on |low|.
+    """
+
+    row_largest: np.ndarray
+    column_largest: np.ndarray
+    largest: float
+    smallest: float
+    slack: float
+    tail: float
+
+
+def reduce_pair(x, y, cost: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """(high, low) with high + low near x + y - C; see `sweep` for the error."""
+    total, first = two_sum(x, y)
+    high, second = two_sum(total, -cost[0])
+    low = first + second
+    return high, low if cost[1] is None else low - cost[1]
+
+
+def reduced_slack(cost: Cost, size: float) -> tuple[float, float]:
+    """(slack, tail) of `Reduced`, size >= max|high| + max|C|.
+
+    With a = fl(x + y), |a| <= (|high| + |C|)(1 + u): the three low parts are at most
+    u|a|, u|high|, 3u|C|, and adding them rounds twice, by u times their sum at most.
+    """
+    slack = (9 * U * U + 1.01 * cost.relative) * size + 2 * cost.absolute
+    return slack, 4.2 * U * size + TINY
+
+
+def sweep(cost: Cost, x: np.ndarray, y: np.ndarray, visit: Visit | None) -> Reduced:
+    """One pass over blocks of rows of w, `visit(rows, w, high, low, spare)` for each.
+
+    There w = fl(high + low), off by u|w| (1 + u) + slack; all arrays are buffers, with
+    `spare` two more of their shape, that the visitor may overwrite.
+    """
+    n, m = cost.shape
+    height = max(1, min(n, BLOCK // m))
+    buffers = np.empty((5, height, m))
+    row_largest, column_largest = np.empty(n), np.full(m, -np.inf)
+    smallest, largest_cost = np.inf, 0.0
+    for start in range(0, n, height):
+        rows = slice(start, min(n, start + height))
+        high, low, w, *spare = buffers[:, : rows.stop - start]
+        pair = cost.block(rows.start, rows.stop)
+        _reduce_into(x[rows, None], y[None, :], pair, high, low, w, *spare)
+        np.add(high, low, out=w)
+        row_largest[rows] = w.max(axis=1)
+        np.maximum(column_largest, w.max(axis=0), out=column_largest)
+        smallest = min(smallest, float(w.min()))
+        largest_cost = max(largest_cost, float(pair[0].max()), -float(pair[0].min()))
+        if visit is not None:
+            visit(rows, w, high, low, buffers[3:, : rows.stop - start])
+    largest = float(row_largest.max())
+    extent = 1.01 * (max(abs(largest), abs(smallest)) + largest_cost) + TINY
+    slack, tail = reduced_slack(cost, extent)
+    return Reduced(
+        _above(row_largest, slack),
+        _above(column_largest, slack),
+        float(_above(largest, slack)),
+        -float(_above(-smallest, slack)),
+        slack,
+        tail,
+    )
+
+
+def _above(w, slack: float):
+    """Upper bound on the real w, given fl(high + low)."""
+    return w + (3 * U * np.abs(w) + 1.01 * slack)
+
+
+def _reduce_into(x, y, cost: Pair, high, low, total, spare, other) -> None:
+    """`reduce_pair` without temporaries; the last five are buffers of one shape."""
+    np.add(x, y, out=total)
+    np.subtract(total, x, out=spare)
+    np.subtract(total, spare, out=low)
+    np.subtract(x, low, out=low)
+    np.subtract(y, spare, out=spare)
+    low += spare  # x + y = total + low
+    np.subtract(total, cost[0], out=high)
+    np.subtract(high, total, out=spare)
+    np.subtract(high, spare, out=other)
+    np.subtract(total, other, out=other)
+    spare += cost[0]
+    other -= spare  # total - C = high + other
+    low += other
+    if cost[1] is not None:
+        low -= cost[1]

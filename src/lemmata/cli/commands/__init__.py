@@ -1,0 +1,1 @@
+"""One file per command: SUMMARY, TEXT, EXAMPLES, arguments(parser), run(args)."""
