@@ -12,14 +12,55 @@ from lemmata_checker.rules.transport_assignment import (
     outside_share,
     vertex_gap,
 )
+from lemmata_checker.rules.transport_entries import entries_within
 from lemmata_checker.rules.transport_entropic import plan_of
 from lemmata_checker.rules.transport_plan import setting
 from lemmata_checker.rules.transport_repair import repair
+from lemmata_checker.rules.transport_support import Support, feasible
 
 from . import exact, instances
 
 GAP, MARGINALS = "transport.optimality_gap/1", "transport.marginals/1"
 SPARSITY = "transport.hessian_sparsity/1"
+
+
+def supported_cost(packed, case):
+    """The cost of the plan repaired on its own support, exactly, or None."""
+    at = setting(case)
+    i, j, mass = entries_within(case, at)
+    sides = [side._replace(size=side.kept.size) for side in (at.source, at.target)]
+    support = Support(i, j, mass, *sides)
+    if not mass.size or feasible(support):
+        return None
+    costs, total = exact.cost(packed), exact.ball(0.0)
+    for a, b, whole in zip(i, j, support.mass, strict=True):
+        price = costs[at.source.kept[a]][at.target.kept[b]]
+        total += price * exact.ball(Fraction(whole, support.unit))
+    return total
+
+
+@pytest.mark.parametrize("huge", [1e12, 1e32, 1e100])
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_huge_cost_that_is_not_used_spoils_nothing(huge, dense):
+    """A forbidden pair written as a huge cost, as in POT's issue 229."""
+    cost = np.array([[1.0, 4.0, huge], [2.0, 3.0, huge], [huge, huge, 5.0]])
+    weights = np.array([0.25, 0.25, 0.5])
+    x, y = np.array([0.0, 0.0, 5.0]), np.array([1.0, 3.0, 0.0])
+    for plan, optimal in ((np.diag(weights), True), (None, False)):
+        if plan is None:
+            plan = np.array([[0, 0.25, 0], [0.25, 0, 0], [0, 0, 0.5]])
+        packed = instances.optimal(cost, weights, weights)
+        stated = float(np.sum(plan * cost))
+        value = instances.coupling(plan, x, y, stated)
+        if dense:
+            value = {
+                "plan": plan,
+                "row_potential": x,
+                "column_potential": y,
+                "cost": np.array(stated),
+            }
+        found = decide(GAP, 1e-12 * 3.5, instances.case(packed, value))
+        assert found.holds is optimal, found
 
 
 @given(
@@ -55,6 +96,9 @@ def test_the_gap_is_true_in_exact_arithmetic(seed, n, m, scale):
             theta[setting(case).source.kept] = fix.theta
             matrix = exact.repaired(packed, exact.plan(packed, value), theta, fix.phi)
             upper = exact.primal(packed, matrix, 0.0)
+            on_support = supported_cost(packed, case)
+            if on_support is not None and on_support < upper:
+                upper = on_support
             lower = exact.transform(packed, value)
             measured = exact.ball(found.measured)
             assert not measured < upper - lower

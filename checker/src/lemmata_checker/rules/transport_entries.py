@@ -117,6 +117,20 @@ def _entropy(sums: _DenseSums, entry: float, mass: float) -> Entropy:
     return Entropy(kernel, total, row_loss, column_loss + n * TINY)
 
 
+def entries_within(
+    case: Case, at: Setting
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices among the atoms of positive weight and masses of the plan's entries."""
+    if "plan" not in case.value:
+        i, j, mass, _ = _entries(case, at)
+        held = mass > 0
+        return i[held], j[held], mass[held]
+    plan = array(case.value, "plan", (at.source.size, at.target.size))
+    plan = plan[np.ix_(at.source.kept, at.target.kept)]
+    i, j = np.nonzero(plan)
+    return i, j, plan[i, j]
+
+
 def _entries(
     case: Case, at: Setting
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

@@ -80,14 +80,34 @@ def sweep(cost: Cost, x: np.ndarray, y: np.ndarray, visit: Visit | None) -> Redu
     largest = float(row_largest.max())
     extent = 1.01 * (max(abs(largest), abs(smallest)) + largest_cost) + TINY
     slack, tail = reduced_slack(cost, extent)
+    most = _LargestReal(cost, x, y)
     return Reduced(
-        _above(row_largest, slack),
-        _above(column_largest, slack),
+        most.above(row_largest),
+        most.above(column_largest),
         float(_above(largest, slack)),
         -float(_above(-smallest, slack)),
         slack,
         tail,
     )
+
+
+class _LargestReal:
+    """Upper bounds on max w from computed maxima, which huge costs do not spoil.
+
+    An entry's error is kappa (|high| + |C|) + 2 absolute at most, as in `reduced_slack`,
+    and |C| <= |x| + |y| + |w|, so that the real w is at most
+    w + (3u + 2.1 kappa)|w| + 1.1 kappa (|x| + |y|) + 2.1 absolute, which increases in w.
+    """
+
+    def __init__(self, cost: Cost, x: np.ndarray, y: np.ndarray):
+        kappa = 9 * U * U + 1.01 * cost.relative
+        size = float(np.abs(x).max()) + float(np.abs(y).max())
+        self.factor = 3 * U + 2.1 * kappa
+        self.rest = 1.1 * kappa * size + 2.1 * cost.absolute + TINY
+
+    def above(self, w: np.ndarray) -> np.ndarray:
+        """Upper bounds on the real maxima, given those of fl(high + low)."""
+        return w + (1.01 * self.factor * np.abs(w) + 1.01 * self.rest)
 
 
 def _above(w, slack: float):
