@@ -135,3 +135,30 @@ class Hosted(AbstractMethod):
 
     def from_arrays(self, problem, arrays):
         return arrays["x"]
+
+
+@final
+class Boastful(AbstractMethod):
+    """A right answer with a false claim about the run."""
+
+    host: ClassVar[bool] = True
+
+    def init(self, problem, key):
+        return problem.b / problem.a
+
+    def step(self, problem, state):
+        return state
+
+    def done(self, problem, state):
+        return True
+
+    def finish(self, problem, state):
+        return Root(state)
+
+    def claims(self, problem, value, state, trace):
+        return (Claim("toy.speed/1", -1.0),)
+
+
+SPEED = Rule(
+    "toy.speed/1", "evidence", "<=", "a rate", "", lambda case: Measurement(1.0)
+)

@@ -6,7 +6,8 @@ from lemmata_checker.rules import RULES
 
 @pytest.fixture(autouse=True)
 def toy_rule(monkeypatch):
-    monkeypatch.setitem(RULES, toys.RULE.id, toys.RULE)
+    for rule in (toys.RULE, toys.SPEED):
+        monkeypatch.setitem(RULES, rule.id, rule)
 
 
 @pytest.fixture

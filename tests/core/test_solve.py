@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.toys import Damped, Diagonal, Hosted
+from tests.toys import Boastful, Damped, Diagonal, Hosted
 
 import lemmata as lm
 from lemmata.core import (
@@ -119,6 +119,12 @@ def test_not_certified_carries_the_solution(problem):
     with pytest.raises(NotCertified, match=r"toy.residual/1") as caught:
         lm.solve(problem, Sloppy())
     assert caught.value.solution.value.x.shape == (3,)
+
+
+def test_a_failed_claim_about_the_run_is_a_finding(problem):
+    solution = lm.solve(problem, Boastful())
+    assert not solution.certified
+    assert [d.id for d in solution.certificate.refused] == ["toy.speed/1"]
 
 
 def test_errors_name_field_expected_got():

@@ -52,8 +52,9 @@ def solve(
     - `time_limit`: bound on seconds, compilation included; looked at between chunks.
     - `progress`: True for a line on stderr, or a function of a `ProgressEvent`.
     - `checkpoint`: file to resume from if it exists, and to keep up to date.
-    - `throw`: raise when the run stopped early or a claim fails; otherwise return the
-      solution with `result` and failed claims in it.
+    - `throw`: raise when the run stopped early or a claim about the answer fails;
+      otherwise return the solution with `result` and failed claims in it. A claim about
+      the run (a rate, a descent) that fails is a finding and never raises.
 
     **Raises:** `NotConverged`, `NotCertified` (both carry `.solution`),
     `CheckpointMismatch`, `InvalidArgument`.
@@ -70,8 +71,9 @@ def solve(
         compile_seconds = compiling.seconds()
     trace = here.trace()
     ran = time.perf_counter()
-    claims = [*problem.claims(value), *method.claims(problem, value, state, trace)]
-    certificate = judge(problem, value, claims, trace)
+    worth = problem.claims(value)
+    shown = method.claims(problem, value, state, trace)
+    certificate = judge(problem, value, [*worth, *shown], trace)
     seconds = {
         "compile": min(compile_seconds, ran - begun),
         "run": max(ran - begun - compile_seconds, 0.0),
@@ -80,7 +82,7 @@ def solve(
     stats = Stats(here.steps, here.stage + 1, seconds, trace)
     solution = Solution(problem, method, value, outcome, certificate, stats, recorded)
     if throw:
-        _raise_unless_good(solution, here.finished)
+        _raise_unless_good(solution, here.finished, {claim.id for claim in worth})
     return solution
 
 
@@ -245,12 +247,15 @@ def _check(
     return method
 
 
-def _raise_unless_good(solution: Solution, finished: bool) -> None:
+def _raise_unless_good(solution: Solution, finished: bool, worth: set[str]) -> None:
+    """A claim about the run that fails is a finding; one about the answer raises."""
     good = finished and solution.result.name == "converged"
     if not good:
         message = f"{solution.result}\n{solution.certificate}"
         raise NotConverged(message + "\nThe solution is in .solution.", solution)
-    if not solution.certified:
-        failing = ", ".join(d.id for d in solution.certificate.refused) or "no claim"
-        message = f"Not certified ({failing}).\n{solution.certificate}"
+    certificate = solution.certificate
+    failing = [d.id for d in certificate.refused if d.id in worth]
+    if failing or not certificate.decisions:
+        failing = ", ".join(failing) or "no claim was made"
+        message = f"Not certified ({failing}).\n{certificate}"
         raise NotCertified(message + "\nThe solution is in .solution.", solution)

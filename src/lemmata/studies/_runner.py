@@ -171,11 +171,10 @@ def _judge(folder: Path, case: Any) -> None:
     command = [sys.executable, "-m", "lemmata_checker", "--json", case.file]
     done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
     case.verdict = json.loads(done.stdout or b"{}") | {"exit": done.returncode}
-    found = {
-        claim["id"]: "holds" if claim["holds"] else "fails"
-        for claim in case.verdict.get("claims", ())
-    }
-    found |= {w["id"]: "withheld" for w in case.verdict.get("withheld", ())}
+    found = {w["id"]: "withheld" for w in case.verdict.get("withheld", ())}
+    for claim in case.verdict.get("claims", ()):
+        before = found.get(claim["id"], "holds")  # one id may be claimed of two plans
+        found[claim["id"]] = before if claim["holds"] else "fails"
     ids = sorted({*found, *case.expected})
     pairs = {i: (case.expected.get(i, "nothing"), found.get(i, "absent")) for i in ids}
     case.disagreements = [
