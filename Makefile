@@ -33,10 +33,10 @@ run: $(VENV)/.run
 	exit $$status
 
 test: $(VENV)/.test
-	@. tools/browser.sh && $(BIN)/python -m pytest -n 2 --dist worksteal -q
+	@. tools/browser.sh && $(BIN)/python -m pytest -n 2 --dist loadgroup -q
 
 test-slow: $(VENV)/.test
-	@. tools/browser.sh && $(BIN)/python -m pytest -n 2 --dist worksteal -q --run-slow -m slow
+	@. tools/browser.sh && $(BIN)/python -m pytest -n 2 --dist loadgroup -q --run-slow -m slow
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .

@@ -1,4 +1,3 @@
-import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -11,6 +10,7 @@ from lemmata_checker.rules.transport_semidual import conjugates, sparse_problem
 from lemmata_checker.rules.transport_support import Support, feasible
 
 from . import exact, instances
+from .exact_sparse import objective, semi_dual, with_figures
 
 NAMES = (
     "cardinality sparse_marginals selection_optimality sparse_gap sparse_lower_bound"
@@ -19,44 +19,6 @@ CARDINALITY, MARGINALS, SELECTION, GAP, LOWER = (
     f"transport.{name}/1" for name in NAMES.split()
 )
 seeds = st.integers(0, 2**32 - 1)
-
-
-def conjugate(s: list, b: Fraction, gamma: Fraction, cap: int) -> Fraction:
-    """O_j over all supports: where t > 0 exactly on a set, t_i = (s_i - tau)/gamma."""
-    best = None
-    for size in range(1, cap + 1):
-        for chosen in itertools.combinations([v for v in s if v is not None], size):
-            tau = (sum(chosen) - gamma * b) / size
-            t = [(v - tau) / gamma for v in chosen]
-            if min(t) < 0:
-                continue
-            linear = sum(v * w for v, w in zip(chosen, t, strict=True))
-            value = linear - gamma / 2 * sum(w * w for w in t)
-            best = value if best is None or value > best else best
-    assert best is not None
-    return best
-
-
-def semi_dual(packed: Packed, alpha, cap: int | None = None) -> Fraction:
-    """D(alpha), exactly, for axis columns."""
-    a, b = (exact.shares(packed.arrays[k]) for k in ("source", "target"))
-    gamma = Fraction(packed.json["gamma"])
-    total = sum(w * Fraction(v) for w, v in zip(a, alpha.tolist(), strict=True))
-    for j, share in enumerate(b):
-        column = packed.arrays["cost"][:, j].tolist()
-        s = [
-            None if c == np.inf else Fraction(v) - Fraction(c)
-            for v, c in zip(alpha.tolist(), column, strict=True)
-        ]
-        total -= conjugate(s, share, gamma, cap or packed.json["cap"])
-    return total
-
-
-def objective(packed: Packed, plan: dict) -> Fraction:
-    gamma, total = Fraction(packed.json["gamma"]), Fraction(0)
-    for (i, j), mass in plan.items():
-        total += Fraction(packed.arrays["cost"][i, j]) * mass + gamma / 2 * mass**2
-    return total
 
 
 @given(seeds, st.integers(1, 5), st.integers(1, 3), st.integers(-6, 6), st.booleans())
@@ -95,7 +57,7 @@ def solved(seed: int, m: int, n: int, cap: int, gamma: float, axis: str = "colum
     else:
         packed = instances.sparse(cost.T.copy(), target, source, gamma, cap, "rows")
         value = instances.sparse_value(selection.T, selection.T, beta, alpha)
-    return packed, value, alpha, selection
+    return packed, with_figures(packed, value), alpha, selection
 
 
 @pytest.mark.parametrize("cap", [1, 2, 4])
@@ -174,6 +136,7 @@ def test_no_plan_within_the_cap_is_below_the_lower_bound(seed, m, n):
     gamma = 10.0 ** rng.integers(-3, 3)
     packed = instances.sparse(cost, source, units[1].astype(float), gamma, cap)
     value = instances.sparse_value(plan, plan, alpha, np.zeros(n))
+    value = with_figures(packed, value)
     found = decide(LOWER, -1e9, instances.case(packed, value))
     assert Fraction(found.measured) <= objective(packed, masses)
 
@@ -226,20 +189,42 @@ def test_forbidden_pairs_carry_nothing():
     weights, alpha = np.ones(2), np.zeros(2)
     packed = instances.sparse(cost, weights, weights, 1.0, 1)
     good = instances.sparse_value(np.eye(2) / 2, np.eye(2) / 2, alpha, alpha)
+    good = with_figures(packed, good)
     case = instances.case(packed, good)
     assert decide(MARGINALS, 1e-12, case).holds
     assert decide(GAP, 1e-12, case).holds
     assert decide(SELECTION, 1e-12, case).holds
     swapped = np.eye(2)[::-1] / 2
     bad = instances.sparse_value(swapped, swapped, alpha, alpha)
+    bad = with_figures(packed, bad)
     for identifier in (MARGINALS, GAP, SELECTION):
         assert not decide(identifier, 1e9, instances.case(packed, bad)).holds
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "identifier"),
+    [
+        ("objective", 1e-6, GAP),
+        ("dual_value", -1e-6, GAP),
+        ("dual_value", 1e-6, LOWER),
+    ],
+)
+def test_a_figure_that_is_stated_wrongly_is_found(name, change, identifier):
+    cost, weights = np.ones((2, 2)) - np.eye(2), np.ones(2)
+    packed = instances.sparse(cost, weights, weights, 1.0, 1)
+    value = instances.sparse_value(np.eye(2) / 2, np.eye(2) / 2, *np.zeros((2, 2)))
+    value = with_figures(packed, value)
+    promised = 1e-9 if identifier == GAP else float(value["dual_value"]) - 1e-9
+    assert decide(identifier, promised, instances.case(packed, value)).holds
+    forged = value | {name: value[name] + change}
+    assert not decide(identifier, promised, instances.case(packed, forged)).holds
 
 
 def test_a_support_that_cannot_balance_has_no_bound():
     cost, source, target = np.zeros((2, 2)), np.array([1.0, 2.0]), np.ones(2)
     packed = instances.sparse(cost, source, target, 1.0, 1)
     value = instances.sparse_value(np.eye(2) / 2, np.eye(2) / 2, *np.zeros((2, 2)))
+    value = with_figures(packed, value)
     found = decide(GAP, 1e9, instances.case(packed, value))
     assert not found.holds
     assert "different on its two sides" in found.detail
@@ -270,6 +255,7 @@ def test_bad_input_does_not_hold(change):
     cost, weights = np.ones((2, 2)) - np.eye(2), np.ones(2)
     packed = instances.sparse(cost, weights, weights, 1.0, 1)
     value = instances.sparse_value(np.eye(2) / 2, np.eye(2) / 2, *np.zeros((2, 2)))
+    value = with_figures(packed, value)
     assert decide(GAP, 0.5, instances.case(packed, value)).holds
     json = packed.json | {k: v for k, v in change.items() if k in packed.json}
     arrays = packed.arrays | {k: v for k, v in change.items() if k in packed.arrays}

@@ -13,8 +13,7 @@ from jax import Array
 
 
 class KrylovResult(eqx.Module):
-    """
-    What an inner solve ended with.
+    """What an inner solve ended with.
 
     **Fields:** `solution` (n,); `steps`, applications of the operator; `residual`,
     Euclidean norm of `rhs - A x` by the recurrence.
@@ -35,8 +34,7 @@ def conjugate_gradients(
     max_steps: Array | int,
     project: Callable[[Array], Array] = lambda v: v,
 ) -> KrylovResult:
-    """
-    Solves `A x = rhs`, A symmetric positive semidefinite, from `x = 0`.
+    """Solves `A x = rhs`, A symmetric positive semidefinite, from `x = 0`.
 
     **Arguments:**
 

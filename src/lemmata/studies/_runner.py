@@ -24,6 +24,7 @@ from .. import catalogue
 from .._compilation import keep_compiled_code
 from ._record import StudyRecord
 
+JUDGE = (sys.executable, "-m", "lemmata_checker", "--json")
 SIZES = ("tour", "quick", "paper")
 TOUR_SECONDS = 165.0  # a tour that takes longer lists the rest as skipped
 
@@ -168,8 +169,9 @@ def study_files(slug: str, size: str) -> dict[str, bytes]:
 
 def _judge(folder: Path, case: Any) -> None:
     """Runs `lemmata-check` apart and compares with what was declared."""
-    command = [sys.executable, "-m", "lemmata_checker", "--json", case.file]
-    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    done = subprocess.run(
+        [*JUDGE, case.file], cwd=folder, capture_output=True, check=False
+    )
     case.verdict = json.loads(done.stdout or b"{}") | {"exit": done.returncode}
     found = {w["id"]: "withheld" for w in case.verdict.get("withheld", ())}
     for claim in case.verdict.get("claims", ()):

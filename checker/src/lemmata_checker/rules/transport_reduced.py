@@ -94,9 +94,9 @@ def sweep(cost: Cost, x: np.ndarray, y: np.ndarray, visit: Visit | None) -> Redu
 class _LargestReal:
     """Upper bounds on max w from computed maxima, which huge costs do not spoil.
 
-    An entry's error is kappa (|high| + |C|) + 2 absolute at most, as in `reduced_slack`,
-    and |C| <= |x| + |y| + |w|, so that the real w is at most
-    w + (3u + 2.1 kappa)|w| + 1.1 kappa (|x| + |y|) + 2.1 absolute, which increases in w.
+    An entry's error is kappa (|high| + |C|) + 2 absolute at most, as in
+    `reduced_slack`, and |C| <= |x| + |y| + |w|, so that the real w is at most
+    w + (3u + 2.1 kappa)|w| + 1.1 kappa (|x| + |y|) + 2.1 absolute, increasing in w.
     """
 
     def __init__(self, cost: Cost, x: np.ndarray, y: np.ndarray):

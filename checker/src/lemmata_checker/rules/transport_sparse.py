@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..case import Case, Malformed, Measurement, Rule
-from ..rigor import TINY, U, float_down, gamma
+from ..rigor import TINY, U, float_down, float_up, gamma
 from .transport_cost import SHARE_ERROR, Marginal, array
 from .transport_semidual import SPARSE, Sparse, differences, semi_dual, sparse_problem
 from .transport_support import Support, feasible
@@ -150,23 +150,28 @@ def sparse_gap(case: Case) -> Measurement:
     repaired = Entries(plan.i, plan.j, support.masses())
     value, error = gain(problem, alpha, repaired)
     moved = float(np.abs(repaired.mass - plan.mass).sum())
-    # objective - D = <alpha, a> - gain - <alpha, a> + sum_j O_j, as T 1 = a exactly
-    measured = math.fsum((terms.upper, -value, error))
+    # objective = <alpha, a> - gain, D = <alpha, a> - sum_j O_j, as T 1 = a exactly
+    upper = terms.linear - Fraction(value) + Fraction(error)
+    lower = terms.linear - Fraction(terms.upper)
+    objective, dual = stated(case, "objective"), stated(case, "dual_value")
     return Measurement(
-        math.nextafter(measured, math.inf),
-        figures={"lower": _lower(case), "moved": moved},
+        float_up(max(upper, objective) - min(lower, dual)),
+        figures={"lower": float_down(lower), "upper": float_up(upper), "moved": moved},
     )
 
 
-def _lower(case: Case) -> float:
-    """D(alpha), rounded down."""
-    _, _, terms = semi_dual(case)
-    return float_down(terms.linear - Fraction(terms.upper))
+def stated(case: Case, name: str) -> Fraction:
+    """A figure that the value states of itself."""
+    return Fraction(float(array(case.value, name, ())))
 
 
 def sparse_lower_bound(case: Case) -> Measurement:
-    """D(alpha)."""
-    return Measurement(_lower(case))
+    """D(alpha), less what the stated dual value is above it."""
+    problem, _, terms = semi_dual(case)
+    array(case.value, "beta" if problem.by_columns else "alpha", (problem.capped.size,))
+    lower = terms.linear - Fraction(terms.upper)
+    over = max(Fraction(0), stated(case, "dual_value") - lower)
+    return Measurement(float_down(lower - over), figures={"dual": float_down(lower)})
 
 
 def _rule(name: str, relation, statement: str, unit: str, measure) -> Rule:
@@ -201,15 +206,17 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "sparse_gap",
         "<=",
-        "UB - D(alpha) <= promised, where D(alpha) <= OPT <= UB, with UB the objective "
-        "of an exact plan on the support of the returned one",
+        "UB - LB <= promised, where LB <= D(alpha) <= OPT and UB is not below the "
+        "objective of an exact plan on the support of the returned one; both stated "
+        "figures lie between",
         "cost",
         sparse_gap,
     ),
     _rule(
         "sparse_lower_bound",
         ">=",
-        "D(alpha) >= promised, where no plan within the cap has an objective below D",
+        "D(alpha) >= promised, where no plan within the cap has an objective below D, "
+        "nor is the stated dual value above it",
         "cost",
         sparse_lower_bound,
     ),

@@ -1,4 +1,4 @@
-"""Settings for every test: strict dtypes, one LAPACK thread, slow tests on request."""
+"""Settings for every test: one LAPACK thread, slow tests on request, work grouped."""
 
 import os
 
@@ -12,6 +12,10 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        # One worker for what shares compiled code: a system in the gauntlet, a file.
+        slug = getattr(item, "callspec", None) and item.callspec.params.get("slug")
+        item.add_marker(pytest.mark.xdist_group(slug or str(item.path)))
     if config.getoption("--run-slow"):
         return
     skip = pytest.mark.skip(reason="slow: run with --run-slow (make test-slow)")
