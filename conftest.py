@@ -1,8 +1,13 @@
 """Settings for every test: one LAPACK thread, slow tests on request, work grouped."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Workers and runs share what they compile; only what takes long is worth a file.
+cache = Path(__file__).parent / ".cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import pytest
 

@@ -70,9 +70,7 @@ def linear() -> dict[str, OptimalTransport]:
     return cases
 
 
-def _forbidden(
-    rng: np.random.Generator, huge: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _forbidden(rng: np.random.Generator, huge: float) -> tuple[np.ndarray, np.ndarray]:
     """Costs of order 1 to 1e3, one row and column joined to the rest only by `huge`.
 
     Weights are multiples of an eighth of a total, so that marginals are exact.

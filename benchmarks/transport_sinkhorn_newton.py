@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -300,32 +299,36 @@ def _large() -> Table:
 
 def _false_successes() -> dict[str, Any]:
     """Everybody on the nasty set; a plan must be accepted by the judge."""
-    said: dict[str, list[bool | None]] = {}
-    true: dict[str, list[bool]] = {}
-    cases, linear = nasty.entropic(), nasty.linear()
-
-    def record(who: str, success: bool, accepted: Callable[[], bool]) -> None:
-        said.setdefault(who, []).append(success)
-        true.setdefault(who, []).append(accepted())
-
-    for problem in cases.values():
+    tally = _Tally()
+    entropic, linear = nasty.entropic(), nasty.linear()
+    for problem in entropic.values():
         ours = lm.solve(problem, throw=False, time_limit=60)
-        mine = ours.value.dense()
-        record("lemmata", ours.certified, lambda p=mine: _right(problem, p))
+        tally.add("lemmata", ours.certified, _right(problem, ours.value.dense()))
         arguments = _dense(problem)
         for method in ("sinkhorn", "sinkhorn_log", "sinkhorn_stabilized"):
-            answer = pot_sinkhorn(*arguments, method, 2_000, 1e-9)
-            plan = answer.plan
-            record(f"POT {method}", answer.success, lambda p=plan: _right(problem, p))
-        answer = _ott_answer(arguments)
-        record("OTT Sinkhorn", answer.success, lambda p=answer.plan: _right(problem, p))
+            found = pot_sinkhorn(*arguments, method, 2_000, 1e-9)
+            tally.add(f"POT {method}", found.success, _right(problem, found.plan))
+        found = _ott_answer(arguments)
+        tally.add("OTT Sinkhorn", found.success, _right(problem, found.plan))
     for problem in linear.values():
         ours = lm.solve(problem, throw=False)
-        record("lemmata, linear program", ours.certified, lambda s=ours: s.certified)
+        tally.add("lemmata, linear program", ours.certified, ours.certified)
         plan, success = _pot_emd(problem)
-        value = problem.candidate(plan=plan)
-        record("POT emd", success, lambda v=value: lm.certify(problem, v).certified)
-    return false_successes(len(cases) + len(linear), said, true)
+        judged = lm.certify(problem, problem.candidate(plan=plan))
+        tally.add("POT emd", success, judged.certified)
+    return false_successes(len(entropic) + len(linear), tally.said, tally.true)
+
+
+class _Tally:
+    """What each contender said of each case, and what the judge says."""
+
+    def __init__(self):
+        self.said: dict[str, list[bool | None]] = {}
+        self.true: dict[str, list[bool]] = {}
+
+    def add(self, who: str, said: bool, true: bool) -> None:
+        self.said.setdefault(who, []).append(said)
+        self.true.setdefault(who, []).append(true)
 
 
 def _pot_emd(problem: Any) -> tuple[np.ndarray, bool]:

@@ -51,7 +51,7 @@ def float64() -> Iterator[None]:
 
 
 def to_jax(tree: Any) -> Any:
-    """Array and Python float leaves become float64 (integers keep their kind) JAX arrays.
+    """Array and Python float leaves become JAX arrays, floats in float64.
 
     Floats must be arrays, since as static values each new tolerance would recompile.
     """

@@ -45,8 +45,11 @@ class AbstractProblem(eqx.Module):
         """What this answer is worth, whoever computed it."""
 
     @abc.abstractmethod
-    def candidate(self, **answer: Any) -> AbstractValue:
-        """Makes a value of an answer from elsewhere, completing missing witnesses."""
+    def candidate(self, *args: Any, **kwargs: Any) -> Any:
+        """Makes a value of an answer from elsewhere, completing missing witnesses.
+
+        Keyword-only in every problem: each names its own parts of an answer.
+        """
 
     @abc.abstractmethod
     def value_from(self, arrays: dict[str, np.ndarray]) -> AbstractValue:

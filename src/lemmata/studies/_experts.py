@@ -109,7 +109,9 @@ def _sentence(found: dict[str, Trained]) -> str:
     first = max(means, key=lambda name: means[name])
     choice = TokenChoiceRouter.__name__
     uncovered = {name: found[name].uncovered.mean() for name in (ours, choice)}
-    ahead = "it is ahead" if first == ours else f"{first} is ahead at {means[first]:.1%}"
+    ahead = (
+        "it is ahead" if first == ours else f"{first} is ahead at {means[first]:.1%}"
+    )
     return (
         f"In a classifier of digits with {EXPERTS} experts, trained alike with every "
         f"router, sparse matching recognises {means[ours]:.1%} of the test images "

@@ -40,7 +40,7 @@ def digits() -> tuple[Digits, Digits]:
     """
     from sklearn.datasets import load_digits
 
-    raw = load_digits()
+    raw: Any = load_digits()
     images, classes = np.asarray(raw.images), np.asarray(raw.target)
     groups = len(classes) // IMAGES
     order = np.random.default_rng(0).permutation(len(classes))[: groups * IMAGES]
@@ -161,10 +161,13 @@ def train(make: MakeRouter, seeds: int, epochs: int, every: int) -> Trained:
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
     networks = eqx.filter_jit(eqx.filter_vmap(lambda key: Network(make, key)))(keys)
     arrays, static = eqx.partition(networks, eqx.is_inexact_array)
-    rule = optax.adam(
-        optax.cosine_decay_schedule(RATE, len(training.classes) * epochs)
-    )
-    advance = jax.jit(jax.vmap(lambda *state: _epoch(*state, static, training, rule)))
+    rule = optax.adam(optax.cosine_decay_schedule(RATE, len(training.classes) * epochs))
+
+    @jax.jit
+    @jax.vmap
+    def advance(arrays: Network, moments: Any, key: PRNGKeyArray):
+        return _epoch(arrays, moments, key, static, training, rule)
+
     tested = jax.jit(jax.vmap(lambda arrays: _tested(arrays, static, test)))
     moments, found = jax.vmap(rule.init)(arrays), []
     for epoch in range(1, epochs + 1):

@@ -140,7 +140,8 @@ def _next(futures: list[Any]) -> list[Any]:
         return list(wait(futures, return_when=FIRST_COMPLETED).done)
     from distributed import wait as wait_for_cluster
 
-    return list(wait_for_cluster(futures, return_when=FIRST_COMPLETED).done)
+    found: Any = wait_for_cluster(futures, return_when=FIRST_COMPLETED)
+    return list(found.done)
 
 
 def _prepare() -> None:

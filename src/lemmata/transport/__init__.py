@@ -1,5 +1,6 @@
 """How do I match two distributions? Optimal transport whose answers are certified."""
 
+from ._annealing import Geometric as Geometric, OnStall as OnStall
 from ._cost import (
     AbstractCost as AbstractCost,
     Cityblock as Cityblock,
@@ -8,28 +9,20 @@ from ._cost import (
     PointCost as PointCost,
     SquaredEuclidean as SquaredEuclidean,
 )
-from ._entropic import EntropicTransport as EntropicTransport
-from ._plan import (
-    DensePlan as DensePlan,
-    SparseCoupling as SparseCoupling,
-    TransportPlan as TransportPlan,
-)
-from ._sinkhorn import AdaptiveRelaxation as AdaptiveRelaxation, Sinkhorn as Sinkhorn
-from ._annealing import (
-    Geometric as Geometric,
-    NoAnnealing as NoAnnealing,
-    OnStall as OnStall,
-)
-from ._sinkhorn_newton import SinkhornNewton as SinkhornNewton
-from ._sparsify import FixedSparsity as FixedSparsity, TailMass as TailMass
 from ._dense_newton import DenseNewton as DenseNewton
+from ._entropic import EntropicTransport as EntropicTransport
 from ._implicit import potentials as potentials, regularised_cost as regularised_cost
 from ._linear_program import LinearProgram as LinearProgram
 from ._optimal import OptimalTransport as OptimalTransport
 from ._optimizers import (
+    LBFGS as LBFGS,
     AbstractOptimizer as AbstractOptimizer,
     Adam as Adam,
-    LBFGS as LBFGS,
+)
+from ._plan import (
+    DensePlan as DensePlan,
+    SparseCoupling as SparseCoupling,
+    TransportPlan as TransportPlan,
 )
 from ._router import (
     AbstractRouter as AbstractRouter,
@@ -45,6 +38,8 @@ from ._router_baselines import (
 )
 from ._routing import Route as Route, Routing as Routing
 from ._semi_dual import Dual as Dual, SemiDual as SemiDual
+from ._sinkhorn import AdaptiveRelaxation as AdaptiveRelaxation, Sinkhorn as Sinkhorn
+from ._sinkhorn_newton import SinkhornNewton as SinkhornNewton
 from ._sparse_baselines import (
     EntropicTopK as EntropicTopK,
     QuadraticTransport as QuadraticTransport,
@@ -64,5 +59,6 @@ from ._sparse_options import (
 )
 from ._sparse_plan import SparsePlan as SparsePlan
 from ._sparse_problem import SparseTransport as SparseTransport
+from ._sparsify import FixedSparsity as FixedSparsity, TailMass as TailMass
 from ._sparsity_path import SparsityPath as SparsityPath
 from ._topk import TopK as TopK, topk_simplex as topk_simplex

@@ -10,7 +10,7 @@ from ._cost import Real
 
 
 class AbstractAnnealing(eqx.Module):
-    """A schedule eta_k = eta / factor^k, k falling to 0, or none."""
+    """A schedule eta_k = eta / factor^k, k falling to 0."""
 
 
 @final
@@ -31,11 +31,6 @@ class OnStall(AbstractAnnealing):
     """Starts over with `schedule` once the Newton stage has stalled."""
 
     schedule: Geometric = Geometric()
-
-
-@final
-class NoAnnealing(AbstractAnnealing):
-    """Stops where the Newton stage stalls, and says so; None means the same."""
 
 
 def schedule_of(annealing: AbstractAnnealing | None) -> Geometric | None:

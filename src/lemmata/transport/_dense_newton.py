@@ -88,7 +88,7 @@ class DenseNewton(AbstractMethod):
         self, problem: Any, value: Any, state: Any, trace: Any
     ) -> tuple[Claim | Withheld, ...]:
         del problem, value, state
-        return trace_claims(trace, superlinear=True)
+        return trace_claims(trace, float(self.atol))
 
     def citations(self) -> tuple[str, ...]:
         return ("brauer2017sinkhornnewton", "cuturi2013sinkhorn")

@@ -123,7 +123,7 @@ class EntropicTransport(AbstractProblem):
             _sparsity_claim(self, value, width),
         )
 
-    def candidate(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def candidate(
         self, *, potentials: Any = None, plan: Any = None
     ) -> TransportPlan | DensePlan:
         """A value from elsewhere.

@@ -1,4 +1,4 @@
-"""Tiny instances of every system of the room, for the gauntlet and the documentation."""
+"""Tiny instances of every system of the room, for the gauntlet."""
 
 from typing import Any
 

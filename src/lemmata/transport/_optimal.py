@@ -100,7 +100,7 @@ class OptimalTransport(AbstractProblem):
             Claim("transport.optimality_gap/1", width),
         )
 
-    def candidate(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def candidate(
         self, *, plan: Any = None, potentials: Any = None
     ) -> SparseCoupling | DensePlan:
         """A value from elsewhere.

@@ -61,9 +61,7 @@ class Routing(AbstractProblem):
         del value
         return (Claim("transport.buffer/1", float(self.cap)),)
 
-    def candidate(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, *, dispatch: Any, requested: Any = None
-    ) -> Dispatch:
+    def candidate(self, *, dispatch: Any, requested: Any = None) -> Dispatch:
         """A value from elsewhere.
 
         **Arguments:** `dispatch`, `requested`: masks (m, n); None: nothing more than

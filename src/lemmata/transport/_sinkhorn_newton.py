@@ -108,7 +108,8 @@ class SinkhornNewton(AbstractMethod):
         self, problem: Any, value: Any, state: Any, trace: Any
     ) -> tuple[Claim | Withheld, ...]:
         del problem, value, state
-        return trace_claims(trace, superlinear=isinstance(self.sparsify, TailMass))
+        meant = isinstance(self.sparsify, TailMass)
+        return trace_claims(trace, float(self.atol) if meant else None)
 
     def citations(self) -> tuple[str, ...]:
         return ("tang2024sinkhornnewton", "cuturi2013sinkhorn")

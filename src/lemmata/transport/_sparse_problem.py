@@ -223,9 +223,7 @@ class SparseTransport(AbstractProblem):
         limit = smallest_marginal_tol(*self.cost.shape)
         return float(free) if capped <= limit else float(free + capped)
 
-    def candidate(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, *, plan: Any, alpha: Any = None
-    ) -> SparsePlan:
+    def candidate(self, *, plan: Any, alpha: Any = None) -> SparsePlan:
         """A value from elsewhere.
 
         **Arguments:**
