@@ -63,6 +63,18 @@ def test_forging_nothing_changes_nothing(toy_file, toy_rules):
     assert toy_file.read_bytes() == before
 
 
+def test_a_record_that_is_not_sealed_anew_is_refused(toy_file, toy_rules):
+    """A looser promise in a canonical archive, but under the old seal."""
+    members = {n: [d] for n, d in archive.unpack(toy_file, Limits())}
+    text = members["certificate.json"][0].replace(b"1e-09", b"1e-08")
+    assert text != members["certificate.json"][0]
+    members["certificate.json"] = [text]
+    with open(toy_file, "wb") as stream:
+        archive.pack(stream, members)
+    with pytest.raises(Unreadable, match="digest that seals it"):
+        read(toy_file, rules=toy_rules)
+
+
 def claim(name, value):
     return lambda content: content["claims"][0].__setitem__(name, value)
 
