@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -132,6 +133,7 @@ def race(title: str, accuracy: str, contenders: Iterable[Contender], note: str =
     contenders = list(contenders)
     first, answers, peaks = {}, {}, {}
     for contender in contenders:
+        print(f"  {title}: {contender.who}", file=sys.stderr, flush=True)
         with _peak_memory() as peak:
             first[contender.who], answers[contender.who] = _timed(contender.run)
         peaks[contender.who] = peak.megabytes

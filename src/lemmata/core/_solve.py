@@ -137,7 +137,8 @@ class _Run:
                 describe(self.method),
             )
             if self.save_to.exists():
-                return self._resume()
+                self._resume(checkpoints.load(self.save_to, self.identity))
+                return
         if start is not None:
             value = start.value if isinstance(start, Solution) else start
             self.state = self.method.warm_start(self.problem, to_jax(value), self.key)
@@ -145,11 +146,8 @@ class _Run:
             self.state = self.method.init(self.problem, self.key)
         else:
             self.state = begin(self.problem, self.method, self.key)
-        return None
 
-    def _resume(self) -> None:
-        assert self.save_to is not None
-        found = checkpoints.load(self.save_to, self.identity)
+    def _resume(self, found: checkpoints.Checkpoint) -> None:
         self.state = self.method.from_arrays(self.problem, found.state)
         self.steps, self.stage = found.steps, found.stage
         self.rows = [found.trace] if found.trace else []
@@ -158,8 +156,7 @@ class _Run:
         pace, advance = Pace(), self._advance()
         try:
             while True:
-                left = float("inf") if max_steps is None else max_steps - self.steps
-                chunk = pace.take(advance, max(left, 0))
+                chunk = pace.take(advance, max(self._left(max_steps), 0))
                 self._accept(chunk)
                 if chunk.done:
                     following = self.method.restage(self.problem, self.state)

@@ -73,7 +73,8 @@ class ExpertLayer(eqx.Module):
         done = self.router(tokens)
         cap = buffer_size(tokens.shape[0], EXPERTS, self.router.capacity_factor)
         # Dispatched tokens come first; what else fills a buffer has the weight zero.
-        places = jnp.argsort(~done.dispatch.T, axis=1, stable=True)[:, :cap]
+        filled = done.dispatch.T.astype(tokens.dtype)
+        places = jax.lax.top_k(filled, cap)[1]
         weights = jnp.take_along_axis(done.combine.T, places, axis=1)
         inner = jax.nn.gelu(jnp.einsum("ncd,ndh->nch", tokens[places], self.up))
         outer = jnp.einsum("nch,nhd->ncd", inner, self.down) * weights[..., None]

@@ -135,7 +135,8 @@ def _coverage(factors: tuple[float, ...], shares: dict[str, list[float]]) -> Plo
         "xy",
         "Tokens that no expert processes",
         caption="All routers have the same buffers; a factor of 1 leaves no room to "
-        "spare. Lower is better. The assignment is solved on the host, token by token.",
+        "spare. Lower is better. The assignment and the polished plan are found on the "
+        "host, the others inside a compiled layer.",
         x_label="capacity factor",
         y_label="share of tokens",
         series=tuple(series),

@@ -60,7 +60,7 @@ def topk_simplex(
     values, indices = jax.lax.top_k(scores, cap)
     allowed = jnp.arange(cap) < (cap if limit is None else limit)
     # Measured from the best score: what is subtracted below stays small.
-    top = values[:, :1]
+    top = jnp.max(values, axis=1, keepdims=True)
     drop = jnp.where(allowed, values - top, -jnp.inf)
     counts = jnp.arange(1, cap + 1, dtype=scores.dtype)
     level = (jnp.cumsum(drop, axis=1) - (gamma * mass)[:, None]) / counts
