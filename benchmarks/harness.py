@@ -226,7 +226,7 @@ def show(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table as Printed
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     for table in report.tables:
         printed = Printed(title=table.title, caption=table.note or None)
         for name in ("who", "seconds", "ratio", "compile s", "peak MB", table.accuracy):

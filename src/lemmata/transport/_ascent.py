@@ -42,6 +42,12 @@ UNBALANCED = Outcome(
     "or Polish(searches=..., sweeps=...).",
 )
 
+STALLED = Outcome(
+    "stalled",
+    "The ascent stopped with rows still off, as it does where top-k choices tie; use "
+    "recovery=Polish(), or raise cap.",
+)
+
 
 class AscentState(eqx.Module):
     """Where the method stands; which phase it is in shows in the shapes.
@@ -231,12 +237,13 @@ class AbstractAscent(AbstractMethod):
         )
 
     def outcome(self, problem: SparseTransport, state: AscentState) -> Outcome:
-        if state.phase != "recovered":
-            return CONVERGED
-        entries = Entries(*map(np.asarray, (state.free, state.capped, state.mass)))
-        error = entries.row_error(problem.host_data())
         tol = problem.marginal_tol
         tol = smallest_marginal_tol(*problem.cost.shape) if tol is None else float(tol)
+        if state.phase != "recovered":
+            off = float(jnp.sum(jnp.abs(state.inner.gradient)))
+            return STALLED if problem.cap > 1 and off > tol else CONVERGED
+        entries = Entries(*map(np.asarray, (state.free, state.capped, state.mass)))
+        error = entries.row_error(problem.host_data())
         return CONVERGED if error <= tol else UNBALANCED
 
     def finish(self, problem: SparseTransport, state: AscentState) -> SparsePlan:
