@@ -25,7 +25,8 @@ from .instances import assignment, decided, grid_blobs, reference, weighted, wit
 
 # Few shapes and options, since each pair of them is compiled once.
 DEFAULT, N = SinkhornNewton(), 24
-SPARSE = SinkhornNewton(widest=32, atol=1e-12)  # by default only sides above 320 are stored sparse
+# By default only sides above 320 are stored sparse.
+SPARSE = SinkhornNewton(widest=32, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
