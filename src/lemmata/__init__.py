@@ -8,7 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import catalogue as catalogue, core as core, transport as transport
+    from . import (
+        catalogue as catalogue,
+        core as core,
+        data as data,
+        transport as transport,
+    )
     from .core import (
         Certificate as Certificate,
         Solution as Solution,

@@ -1,5 +1,7 @@
 """Real data that ships with scikit-learn (extra `studies`): photographs and digits."""
 
+from typing import Any
+
 import numpy as np
 
 from ..core import LemmataError
@@ -70,7 +72,8 @@ def digit_pair(
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     weights = []
     for index in (first, second):
-        image = np.clip(zoom(images[index], size / 8, order=1), 0, None)
+        enlarged: Any = zoom(images[index], size / 8, order=1)
+        image = np.maximum(enlarged, 0.0)
         mass = image.reshape(-1) / image.max() + floor
         weights.append(mass / mass.sum())
     return grid, weights[0], weights[1]
