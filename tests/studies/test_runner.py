@@ -33,7 +33,7 @@ def _judge_here(command, cwd, **_):
 def cluster():
     """A Dask scheduler with threads of this process as workers."""
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as found:
         yield found.scheduler_address
 
