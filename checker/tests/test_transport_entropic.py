@@ -6,7 +6,8 @@ from hypothesis import given, settings, strategies as st
 
 from lemmata_checker.case import decide
 from lemmata_checker.rigor import U
-from lemmata_checker.rules.transport_cost import SHARE_ERROR, marginal
+from lemmata_checker.rules import transport_kernel
+from lemmata_checker.rules.transport_cost import SHARE_ERROR, MatrixCost, marginal
 from lemmata_checker.rules.transport_entropic import entropic_bounds, plan_of
 from lemmata_checker.rules.transport_plan import setting
 from lemmata_checker.rules.transport_reduced import sweep
@@ -56,7 +57,75 @@ def problems(draw):
 @given(problems())
 @settings(deadline=None, max_examples=150)
 def test_every_figure_is_true_in_exact_arithmetic(drawn):
-    packed, value = drawn
+    figures_are_true(*drawn)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_figures_are_true_where_most_entries_are_left_out(seed, monkeypatch):
+    """Small epsilon: three quarters of the kernel are below 1e-39 and not evaluated."""
+    rng = np.random.default_rng(seed)
+    n, m, epsilon = 10, 9, 2e-4
+    cost, source, target = rng.random((n, m)), rng.random(n), rng.random(m)
+    value = instances.sinkhorn(cost, source, target, epsilon, [3, 300][seed % 2])
+    value["row_potential"] *= 1 - 1e-9 * (seed % 3)
+    packed = instances.entropic(cost, source, target, epsilon)
+    visited = []
+    whole = transport_kernel._KernelSums.visit_few
+    monkeypatch.setattr(
+        transport_kernel._KernelSums,
+        "visit_few",
+        lambda self, *block: visited.append(block) or whole(self, *block),
+    )
+    figures_are_true(packed, value)
+    assert visited
+    few = [decide(i, 1.0, instances.case(packed, value)).measured for i in IDS]
+    monkeypatch.setattr(transport_kernel, "NEGLIGIBLE", np.inf)
+    visited.clear()
+    everything = [decide(i, 1.0, instances.case(packed, value)).measured for i in IDS]
+    assert not visited
+    # sums of about 1 in another order, and what is left out: 1e-39 an entry
+    np.testing.assert_allclose(few, everything, rtol=1e-10, atol=1e-14)
+
+
+class _Unconcerned:
+    """A visitor that needs only what lies above `least`, and keeps what it is given."""
+
+    def __init__(self, least):
+        self.least, self.seen = least, set()
+
+    def visit_few(self, rows, i, j, w, high, low, whole):
+        self.seen |= set(zip((i + rows.start).tolist(), j.tolist(), strict=True))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 8), st.floats(-0.2, 0.4))
+@settings(deadline=None, max_examples=200)
+def test_bounds_hold_where_float64_alone_was_good_enough(seed, offset, least):
+    """Large potentials against large costs: float64 loses what pairs keep."""
+    rng = np.random.default_rng(seed)
+    n, m, size = 4, 9, 10.0**offset
+    x, y = size + rng.random(n), rng.random(m) - size / 3
+    cost = size * 2 / 3 + 1.5 + rng.random((n, m))
+    few = _Unconcerned(least)
+    found = sweep(MatrixCost(cost), x, y, None, few)
+    exactly = [
+        [Fraction(a) + Fraction(b) - Fraction(c) for b, c in zip(y, row, strict=True)]
+        for a, row in zip(x, cost, strict=True)
+    ]
+    for i, row in enumerate(exactly):
+        assert Fraction(found.row_largest[i]) >= max(row)
+        for j, w in enumerate(row):
+            assert not few.seen or (i, j) in few.seen or w <= Fraction(least)
+    for j, column in enumerate(zip(*exactly, strict=True)):
+        assert Fraction(found.column_largest[j]) >= max(column)
+    flat = [w for row in exactly for w in row]
+    assert Fraction(found.largest) >= max(flat)
+    assert Fraction(found.smallest) <= min(flat)
+    # what was looked at more closely is known to twice the precision
+    if few.seen and max(flat) > least:
+        assert Fraction(found.largest) - max(flat) <= Fraction(1e-15)
+
+
+def figures_are_true(packed, value):
     case = instances.case(packed, value)
     decided = [decide(name, 1.0, case) for name in IDS]
     if any("cannot be judged" in d.detail for d in decided):

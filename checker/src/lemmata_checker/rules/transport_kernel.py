@@ -18,6 +18,10 @@ from .transport_reduced import Reduced, reduce_pair, sweep
 E_INVERSE = 0.36787944117144233  # exp(-1), rounded
 
 
+NEGLIGIBLE = 90.0  # exponents below minus this may be left out,
+FLOOR = 8.5e-40  # at this price: exp(-90 + 0.01) = 8.28e-40
+
+
 class Kernel(NamedTuple):
     """What only the kernel form has: P = Q + R, Q_ij = s_i t_j K_ij.
 
@@ -65,9 +69,7 @@ def mass_upper(row_mass: np.ndarray, m: int, entry: float) -> float:
     """Upper bound on the mass of exp(w/epsilon - 1), from sums over m columns."""
     n = row_mass.size
     mass = float(np.sum(row_mass)) * E_INVERSE
-    return mass * (1 + 1.1 * (entry + gamma(m + n + 8))) + (
-        2 * n * m * Exponential.floor_value
-    )
+    return mass * (1 + 1.1 * (entry + gamma(m + n + 8))) + (2 * n * m * FLOOR)
 
 
 def _scalings(case: Case, at: Setting) -> list[np.ndarray]:
@@ -91,6 +93,7 @@ class _KernelSums:
 
     def __init__(self, exponential: Exponential, s, t, b) -> None:
         self.exponential, self.s, self.t, self.b = exponential, s, t, b
+        self.least = -NEGLIGIBLE * exponential.scale
         n, m = s.size, t.size
         self.row, self.mass, self.inner = np.empty(n), np.empty(n), np.empty(n)
         self.rest, self.column, self.ones = np.zeros(n), np.zeros(m), np.ones(m)
@@ -109,8 +112,25 @@ class _KernelSums:
             self.rest[rows] = w @ self.b
         k *= w
         self.inner[rows] = k @ self.t
+        self._count(w)
+
+    def visit_few(self, rows: slice, i, j, w, high, low, whole) -> None:
+        """Add the entries (i, j) of a block whose others are below `FLOOR`."""
+        k, n, m = np.empty_like(w), whole.shape[0], whole.shape[1]
+        self.exponential.into(high, low, k, (high, np.empty_like(k), np.empty_like(k)))
+        self.mass[rows] = np.bincount(i, k, n)
+        self.column += np.bincount(j, self.s[rows][i] * k, m)
+        k *= self.t[j]
+        self.row[rows] = np.bincount(i, k, n)
+        k *= w
+        self.inner[rows] = np.bincount(i, k, n)
+        if self.b is not None:
+            self.rest[rows] = whole @ self.b
+        self._count(whole)
+
+    def _count(self, block) -> None:
         self.blocks += 1
-        self.height = max(self.height, w.shape[0])
+        self.height = max(self.height, block.shape[0])
 
 
 def _kernel(case: Case) -> tuple[Plan, Kernel]:
@@ -121,9 +141,9 @@ def _kernel(case: Case) -> tuple[Plan, Kernel]:
     s, t, a, b = _scalings(case, at)
     a_sum, b_sum = exact_sum(a), exact_sum(b)
     ratio = float(b_sum / a_sum) if a_sum else 0.0
-    exponential, floor = exponential_of(case), Exponential.floor_value
+    exponential, floor = exponential_of(case), FLOOR
     sums = _KernelSums(exponential, s, t, b if ratio else None)
-    reduced = sweep(at.cost, at.x, at.y, sums.visit)
+    reduced = sweep(at.cost, at.x, at.y, sums.visit, sums)
     entry = entry_error(exponential, reduced)
     n, m = at.cost.shape
     row, column = s * (sums.row * E_INVERSE), t * (sums.column * E_INVERSE)
@@ -177,7 +197,8 @@ def _rest(
     mass = float(b_sum) * (1 + 2 * U)  # 1' R 1 = sum b
     inner = float(a @ products) / float(a_sum)
     relative = gamma(a.size + b.size + 8)
-    return mass, inner, 1.1 * mass * (relative * _size(reduced) + reduced.slack) + TINY
+    off = relative * _size(reduced) + reduced.slack + reduced.rough
+    return mass, inner, 1.1 * mass * off + TINY
 
 
 def _least_log(scaling: np.ndarray) -> np.ndarray:

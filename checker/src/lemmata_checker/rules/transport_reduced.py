@@ -6,14 +6,14 @@ plan exp(w/epsilon - 1), both c-transforms, and the cost itself, as <C, P> =
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ..rigor import TINY, U, two_sum
 from .transport_cost import Cost, Pair
 
-BLOCK = 2**14  # entries a block: eight float64 buffers stay in a core's L2 cache
+BLOCK = 2**17  # entries a block: five float64 buffers, 5 MiB, stay in cache
 Visit = Callable[[slice, np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
 
 
@@ -26,6 +26,7 @@ class Reduced(NamedTuple):
     - `largest`, `smallest`: bounds on max w and min w, from above and below.
     - `slack`: how far high + low may be from w, anywhere.
     - `tail`: bound on |low|.
+    - `rough`: how far w may be off in float64 alone, where it was not worth more.
     """
 
     row_largest: np.ndarray
@@ -34,6 +35,17 @@ class Reduced(NamedTuple):
     smallest: float
     slack: float
     tail: float
+    rough: float = 0.0
+
+
+class Few(Protocol):
+    """A visitor that can do without entries w <= `least`, at a price it knows."""
+
+    least: float
+
+    def visit_few(self, rows: slice, i, j, w, high, low, whole) -> None:
+        """Entries (i, j), i counted from the first of `rows`; `whole` is rough w."""
+        ...
 
 
 def reduce_pair(x, y, cost: Pair) -> tuple[np.ndarray, np.ndarray]:
@@ -54,27 +66,45 @@ def reduced_slack(cost: Cost, size: float) -> tuple[float, float]:
     return slack, 4.2 * U * size + TINY
 
 
-def sweep(cost: Cost, x: np.ndarray, y: np.ndarray, visit: Visit | None) -> Reduced:
+def sweep(
+    cost: Cost,
+    x: np.ndarray,
+    y: np.ndarray,
+    visit: Visit | None,
+    few: Few | None = None,
+) -> Reduced:
     """One pass over blocks of rows of w, `visit(rows, w, high, low, spare)` for each.
 
     There w = fl(high + low), off by u|w| (1 + u) + slack; all arrays are buffers, with
-    `spare` two more of their shape, that the visitor may overwrite.
+    `spare` two more of their shape, that the visitor may overwrite. Blocks of which
+    `few` needs less than a quarter go to it instead; see `_visit_few`.
     """
     n, m = cost.shape
     height = max(1, min(n, BLOCK // m))
     buffers = np.empty((5, height, m))
     row_largest, column_largest = np.empty(n), np.full(m, -np.inf)
-    smallest, largest_cost = np.inf, 0.0
+    smallest, largest_cost, rough = np.inf, 0.0, 0.0
     for start in range(0, n, height):
         rows = slice(start, min(n, start + height))
         high, low, w, *spare = buffers[:, : rows.stop - start]
         pair = cost.block(rows.start, rows.stop)
+        if few is not None and pair[1] is None:
+            seen = _visit_few(few, rows, x[rows], y, pair[0], w)
+            if seen is not None:
+                rough = max(rough, seen.off)
+                row_most = _unless_seen(w.max(axis=1), few.least, seen.off)
+                column_most = _unless_seen(w.max(axis=0), few.least, seen.off)
+                row_largest[rows] = row_most
+                np.maximum(column_largest, column_most, out=column_largest)
+                smallest = min(smallest, seen.smallest - seen.off)
+                largest_cost = max(largest_cost, seen.largest_cost)
+                continue
+        largest_cost = max(largest_cost, float(pair[0].max()), -float(pair[0].min()))
         _reduce_into(x[rows, None], y[None, :], pair, high, low, w, *spare)
         np.add(high, low, out=w)
         row_largest[rows] = w.max(axis=1)
         np.maximum(column_largest, w.max(axis=0), out=column_largest)
         smallest = min(smallest, float(w.min()))
-        largest_cost = max(largest_cost, float(pair[0].max()), -float(pair[0].min()))
         if visit is not None:
             visit(rows, w, high, low, buffers[3:, : rows.stop - start])
     largest = float(row_largest.max())
@@ -88,7 +118,49 @@ def sweep(cost: Cost, x: np.ndarray, y: np.ndarray, visit: Visit | None) -> Redu
         -float(_above(-smallest, slack)),
         slack,
         tail,
+        rough,
     )
+
+
+class _Seen(NamedTuple):
+    """What is known of a block that was evaluated in float64 alone: see `_visit_few`.
+
+    **Fields:** `off`, how far w may be off; `smallest`, its computed minimum;
+    `largest_cost`, an upper bound on |C|.
+    """
+
+    off: float
+    smallest: float
+    largest_cost: float
+
+
+def _visit_few(few: Few, rows: slice, x, y, cost, w) -> _Seen | None:
+    """The block in float64 alone; entries above `least` evaluated as pairs and visited.
+
+    fl(fl(x + y) - C) is off by u|x + y| + u|w| at most, and |C| <= |x| + |y| + |w|.
+    Entries not visited have w <= least in real numbers. In `w` those visited are
+    replaced by their better values. None if they are too many to pay.
+    """
+    np.add(x[:, None], y[None, :], out=w)
+    w -= cost
+    smallest = float(w.min())
+    size = float(np.abs(x).max()) + float(np.abs(y).max())
+    size += max(float(w.max()), -smallest)
+    off = 2.1 * U * size + TINY
+    live = np.flatnonzero(w.ravel() > few.least - off)
+    if 4 * live.size > w.size:
+        return None
+    i, j = np.divmod(live, w.shape[1])
+    high, low = reduce_pair(x[i], y[j], (cost.ravel()[live], None))
+    better = high + low
+    w.ravel()[live] = better
+    few.visit_few(rows, i, j, better, high, low, w)
+    return _Seen(off, smallest, 1.01 * size)
+
+
+def _unless_seen(most: np.ndarray, least: float, off: float) -> np.ndarray:
+    """Maxima of w; those at most `least` stand for entries that are off by `off`."""
+    return np.where(most > least, most, most + off)
 
 
 class _LargestReal:
