@@ -36,9 +36,14 @@ def array(
     )
     if not fits:
         raise Malformed(f"{name}: expected shape {shape}, got {found.shape}")
-    if found.dtype.kind == "f" and not np.all(np.abs(found) <= LARGEST):
+    if found.dtype.kind == "f" and found.size and not _within(found):
         raise Malformed(f"{name}: expected entries up to {LARGEST:g}, got others")
     return found
+
+
+def _within(found: np.ndarray) -> bool:
+    """Whether all entries are numbers up to `LARGEST`; NaN makes both extremes NaN."""
+    return bool(found.min() >= -LARGEST and found.max() <= LARGEST)
 
 
 def nonnegative(found: np.ndarray, name: str) -> np.ndarray:
