@@ -102,3 +102,28 @@ def test_bad_input_is_named():
     points = np.zeros((3000, 1))
     with pytest.raises(TooLarge, match="EntropicTransport"):
         solve(OptimalTransport(PointCost(points, points)))
+
+
+@pytest.mark.parametrize("huge", [1e16, 1e32])
+def test_huge_costs_for_forbidden_pairs(huge):
+    """Such costs must neither drown the others nor make the promise worthless."""
+    rng = np.random.default_rng(3)
+    n = 6
+    cost = 10.0 ** rng.uniform(-3, 3, size=(n, n))
+    inside = cost[2, 4]
+    cost[2, :], cost[:, 4] = huge, huge
+    cost[2, 4] = inside
+    weights = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 3.0]) / 8
+    columns = np.roll(weights, 1)
+    problem = OptimalTransport(cost, weights, columns, gap_tol=1e-6)
+    solution = solve(problem)
+    assert solution.certified
+    # Without the row and the column that are joined by one pair, nothing is huge.
+    rows, others = np.delete(np.arange(n), 2), np.delete(np.arange(n), 4)
+    inner = OptimalTransport(cost[np.ix_(rows, others)], weights[rows], columns[others])
+    rest = float(solve(inner).value.cost) * (1 - 1 / 8)
+    # Two vertices of one optimal face: rounding of a sum of costs up to 1e3.
+    assert float(solution.value.cost) == pytest.approx(rest + inside / 8, rel=1e-9)
+    forbidden = np.outer(weights, columns)  # mass where the cost is huge
+    judged = certify(problem, problem.candidate(plan=forbidden))
+    assert not judged.certified

@@ -88,7 +88,7 @@ def sweep(
         rows = slice(start, min(n, start + height))
         high, low, w, *spare = buffers[:, : rows.stop - start]
         pair = cost.block(rows.start, rows.stop)
-        if few is not None and pair[1] is None:
+        if few is not None and pair[1] is None and cost.relative == 0:
             seen = _visit_few(few, rows, x[rows], y, pair[0], w)
             if seen is not None:
                 rough = max(rough, seen.off)
