@@ -19,7 +19,22 @@ import psutil
 
 RESULTS = Path(__file__).parent / "results"
 FORMAT = "lemmata-benchmark/1"
-PACKAGES = ("lemmata", "jax", "jaxlib", "numpy", "scipy", "pot", "ott-jax")
+PACKAGES = (
+    "lemmata",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "pot",
+    "ott-jax",
+    "lineax",
+    "optimistix",
+    "pyamg",
+    "scikit-learn",
+    "celer",
+    "skglm",
+    "optax",
+)
 
 
 @dataclass(frozen=True)

@@ -285,3 +285,39 @@ def test_limit_on_bytes(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros(100))
     with pytest.raises(Unreadable, match="more than the limit 500"):
         read_array(tmp_path / "x.npy", max_bytes=500)
+
+
+@pytest.mark.parametrize("head", ["real general", "real symmetric", "pattern general"])
+def test_whole_and_line_by_line_reading_agree(head, monkeypatch):
+    from lemmata_checker import matrix_market
+
+    rng, n = np.random.default_rng(0), 40
+    rows, columns = np.nonzero(np.tril(rng.random((n, n)) < 0.2))
+    order = rng.permutation(rows.size)
+    lines = [
+        f" {i + 1}\t{j + 1} " + ("" if "pattern" in head else f"{x!r}")
+        for i, j, x in zip(
+            rows[order],
+            columns[order],
+            rng.normal(size=rows.size).tolist(),
+            strict=True,
+        )
+    ]
+    text = f"%%MatrixMarket matrix coordinate {head}\n% remark\n{n} {n} {rows.size}\n"
+    text += "\n".join(lines) + "\n"
+    fast = matrix_market.parse_sparse(text)
+    monkeypatch.setattr(matrix_market, "_fast_entries", lambda *_: None)
+    slow = matrix_market.parse_sparse(text)
+    for one, two in zip(fast, slow, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["+1 1 1", "1 +1 1", "1.0 1 1", "1 1 1_0", "1 1 0x1", "1 1 1\r1 1 1", "1 1"],
+)
+def test_whole_reading_accepts_nothing_more(entry):
+    from lemmata_checker.matrix_market import parse_sparse
+
+    with pytest.raises(Unreadable, match="line 3"):
+        parse_sparse(SPARSE + f"2 2 1\n{entry}\n")

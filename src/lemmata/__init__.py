@@ -12,6 +12,8 @@ if TYPE_CHECKING:
         catalogue as catalogue,
         core as core,
         data as data,
+        linear as linear,
+        optimize as optimize,
         transport as transport,
     )
     from .core import (
@@ -34,12 +36,14 @@ __all__ = [
     "compare",
     "core",
     "data",
+    "linear",
     "load",
+    "optimize",
     "run",
     "solve",
     "transport",
 ]
-_PACKAGES = ("catalogue", "core", "data", "transport")
+_PACKAGES = ("catalogue", "core", "data", "linear", "optimize", "transport")
 
 
 def __getattr__(name: str) -> Any:

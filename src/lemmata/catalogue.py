@@ -1,13 +1,14 @@
 """The catalogue of systems: data only, read without importing JAX or any room.
 
-Each room has an `_entry.py` with `ENTRIES`, a tuple of `Entry`. Commands, documents,
-reports and the gauntlet know systems through it alone; a test compares it with the
-classes it speaks of.
+Each room has one or more `_entry*.py` with `ENTRIES`, a tuple of `Entry`. Commands,
+documents, reports and the gauntlet know systems through them alone; a test compares
+them with the classes they speak of.
 """
 
 import difflib
 import importlib
-import importlib.util
+import sys
+import types
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -111,16 +112,20 @@ class Entry:
 def entries() -> dict[str, Entry]:
     """Every system by slug, in alphabetical order."""
     found = {}
-    for path in sorted(Path(__file__).parent.glob("*/_entry.py")):
-        spec = importlib.util.spec_from_file_location(
-            f"lemmata._entries.{path.parent.name}", path
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found |= {entry.slug: entry for entry in module.ENTRIES}
+    for path in sorted(Path(__file__).parent.glob("*/_entry*.py")):
+        module = importlib.import_module(f"{_beside(path.parent)}.{path.stem}")
+        found |= {entry.slug: entry for entry in getattr(module, "ENTRIES", ())}
     return dict(sorted(found.items()))
+
+
+def _beside(folder: Path) -> str:
+    """A package that holds a room's modules without running the room's `__init__`."""
+    name = f"lemmata._entries_{folder.name}"
+    if name not in sys.modules:
+        package = types.ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+    return name
 
 
 class UnknownSystem(KeyError):

@@ -91,7 +91,16 @@ def test_catalogue_agrees_with_the_classes(slug):
 
 
 # Options of the packed form that are fields of a part (a metric of the cost).
-_UNPACKED_OPTIONS = ("EntropicTransport", "OptimalTransport", "SparseTransport")
+_UNPACKED_OPTIONS = (
+    "CompositeProblem",
+    "EntropicTransport",
+    "EqualityConstrained",
+    "HeatEquation2D",
+    "OptimalTransport",
+    "SparseTransport",
+    "MatrixSensing",
+    "Planted",
+)
 
 
 def _said(default: object) -> str:

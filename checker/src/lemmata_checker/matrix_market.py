@@ -5,6 +5,7 @@ design (NISTIR 5935, 1996).
 """
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -14,6 +15,10 @@ from .errors import Unreadable
 from .tables import number
 
 MAX_SIDE = 2**27  # a row costs 8 bytes even where it is empty
+# An index with a sign, and a carriage return that ends no line.
+_SIGNED = re.compile(r"^[ \t]*(?:[^ \t\n]+[ \t]+)?[+-]\d+[ \t\r\n]", re.MULTILINE)
+_ODD = "%_#\x0b\x0c\x1c\x1d\x1e\x1f"
+_LONE_RETURN = re.compile(r"\r(?!\n)")
 _MIRROR = {"general": 0.0, "symmetric": 1.0, "skew-symmetric": -1.0}
 
 
@@ -77,16 +82,68 @@ def parse_sparse(text: str) -> CSR:
     if mirror and rows != columns:
         raise Unreadable(f"a symmetric matrix is square, not {rows} x {columns}")
     kinds = (_size, _size) if field == "pattern" else (_size, _size, number)
+    body = _after(text, line)
+    i, j, x = _fast_entries(body, count, field == "pattern") or _entries(
+        lines, (rows, columns), count, kinds, field
+    )
+    if not _inside(i, j, (rows, columns)):  # read again, for the line to blame
+        _entries(lines, (rows, columns), count, kinds, field)
+    return _compress(*_complete(i, j, x, mirror), (rows, columns))
+
+
+def _after(text: str, line: int) -> str:
+    """What follows the line of this number."""
+    place = 0
+    for _ in range(line):
+        place = text.find("\n", place) + 1 or len(text)
+    return text[place:]
+
+
+def _fast_entries(body: str, count: int, pattern: bool) -> tuple | None:
+    """Row, column and value of every entry, or None where anything is unusual.
+
+    It accepts nothing that `_entries`, which says what is wrong, would refuse.
+    """
+    unusual = any(mark in body for mark in _ODD) or not body.isascii()
+    if unusual or not count or _SIGNED.search(body) or _LONE_RETURN.search(body):
+        return None
+    kinds = [("i", "i8"), ("j", "i8")] + ([] if pattern else [("x", "f8")])
+    try:
+        table = np.loadtxt(io.StringIO(body), dtype=kinds, comments=None, ndmin=1)
+    except ValueError:
+        return None
+    if table.shape != (count,):
+        return None
+    x = np.ones(count) if pattern else np.ascontiguousarray(table["x"])
+    return table["i"] - 1, table["j"] - 1, x
+
+
+def _inside(i: np.ndarray, j: np.ndarray, shape: tuple[int, int]) -> bool:
+    least, most = (0, 0), (-1, -1)
+    if i.size:
+        least, most = (i.min(), j.min()), (i.max(), j.max())
+    return min(least) >= 0 and most[0] < shape[0] and most[1] < shape[1]
+
+
+def _entries(
+    lines: Iterator[tuple[int, str]],
+    shape: tuple[int, int],
+    count: int,
+    kinds: tuple[Callable, ...],
+    field: str,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and value of every entry, line by line."""
     what = "row and column" if field == "pattern" else "row, column and a number"
     i, j, x = np.zeros(count, np.int64), np.zeros(count, np.int64), np.ones(count)
     for k in range(count):
         entry, line = _entry(next(lines, None), kinds, what)
-        if not (1 <= entry[0] <= rows and 1 <= entry[1] <= columns):
-            raise Unreadable(f"line {line}: no entry {entry[:2]} in {rows} x {columns}")
+        if not (1 <= entry[0] <= shape[0] and 1 <= entry[1] <= shape[1]):
+            where = f"{shape[0]} x {shape[1]}"
+            raise Unreadable(f"line {line}: no entry {entry[:2]} in {where}")
         i[k], j[k] = entry[0] - 1, entry[1] - 1
         x[k] = entry[2] if len(entry) == 3 else 1.0
     _end(lines)
-    return _compress(*_complete(i, j, x, mirror), (rows, columns))
+    return i, j, x
 
 
 def _complete(
@@ -105,9 +162,11 @@ def _complete(
 def _compress(
     i: np.ndarray, j: np.ndarray, x: np.ndarray, shape: tuple[int, int]
 ) -> CSR:
-    order = np.lexsort((j, i))
-    i, j, x = i[order], j[order], x[order]
-    twice = np.flatnonzero((np.diff(i) == 0) & (np.diff(j) == 0))
+    code = i * shape[1] + j  # below 2^54, since sides are bounded
+    if np.any(np.diff(code) <= 0):
+        order = np.argsort(code, kind="stable")
+        i, j, x, code = i[order], j[order], x[order], code[order]
+    twice = np.flatnonzero(np.diff(code) == 0)
     if twice.size:
         where = int(i[twice[0]]) + 1, int(j[twice[0]]) + 1
         raise Unreadable(f"entry {where} comes twice")

@@ -10,7 +10,7 @@ import numpy as np
 from .document import Document, Signature
 from .errors import BadRequest, Unreadable
 from .packed import Packed, canonical, digest
-from .readers import read_array
+from .readers import CSR, read_array, read_sparse
 
 EMBEDDED = "embedded"
 IDENTICAL = "yours, identical"
@@ -43,13 +43,22 @@ def rebuild(document: Document, given: Mapping[str, str]) -> Rebuilt:
     """
     problem = document.problem
     known = [*document.arrays, *problem.json]
+    sparse = {name: given[name] for name in given if _is_sparse(name, document)}
     for name in given:
-        if name not in known:
+        if name not in known and name not in sparse:
             has = ", ".join(known) or "nothing"
             raise BadRequest(f"the problem has no {name!r}; it has {has}")
+    parts = _sparse_parts(sparse)
+    given = {name: f for name, f in given.items() if name not in sparse} | parts
     _require_all(document, given)
+    matrices = {name: _read_sparse(name, file) for name, file in sparse.items()}
+    read = {
+        f"{name}_{part}": getattr(matrix, part)
+        for name, matrix in matrices.items()
+        for part in _PARTS
+    }
     arrays = {
-        name: _array(name, given[name], signature)
+        name: _array(name, given[name], signature, read.get(name))
         if name in given
         else problem.arrays[name]
         for name, signature in document.arrays.items()
@@ -61,6 +70,28 @@ def rebuild(document: Document, given: Mapping[str, str]) -> Rebuilt:
     rebuilt = Packed(problem.kind, fields, arrays)
     same = not given or digest(rebuilt) == document.digest
     return Rebuilt(rebuilt, _sources(document, rebuilt, given, same), same)
+
+
+_PARTS = ("data", "indices", "indptr")
+
+
+def _is_sparse(name: str, document: Document) -> bool:
+    """Whether the problem has a matrix of this name, in compressed rows."""
+    return name not in document.arrays and all(
+        f"{name}_{part}" in document.arrays for part in _PARTS
+    )
+
+
+def _sparse_parts(sparse: Mapping[str, str]) -> dict[str, str]:
+    """The file of each array that a sparse matrix's file replaces."""
+    return {f"{name}_{part}": file for name, file in sparse.items() for part in _PARTS}
+
+
+def _read_sparse(name: str, file: str) -> CSR:
+    try:
+        return read_sparse(file)
+    except Unreadable as error:
+        raise Unreadable(f"problem {name!r}: {error}") from error
 
 
 def _sources(
@@ -106,10 +137,15 @@ def _require_all(document: Document, given: Mapping[str, str]) -> None:
         raise BadRequest(f"the problem is not embedded; supply {options} ({kinds})")
 
 
-def _array(name: str, path: str, signature: Signature) -> np.ndarray:
-    """The user's array in the problem's dtype, if that loses nothing."""
+def _array(
+    name: str, path: str, signature: Signature, array: np.ndarray | None = None
+) -> np.ndarray:
+    """The user's array in the problem's dtype, if that loses nothing.
+
+    `array`: what the file holds, where it has been read already.
+    """
     try:
-        array = read_array(path)
+        array = read_array(path) if array is None else array
     except Unreadable as error:
         raise Unreadable(f"problem {name!r}: {error}") from error
     dtype = np.dtype(signature.dtype)

@@ -8,7 +8,7 @@ from ._schema import required
 
 def fill(text: str) -> str:
     """Puts the names of one system where the text has `{slug}`, `{data}` and so on."""
-    found = next(iter(catalogue.entries().values()), None)
+    found = min(catalogue.entries().values(), key=_asked, default=None)
     words = _words(found) if found else _PLACEHOLDERS
     for name, word in words.items():
         text = text.replace("{" + name + "}", word)
@@ -23,6 +23,12 @@ _PLACEHOLDERS = {
     "method": "NAME",
     "claim": "ID<=X",
 }
+
+
+def _asked(entry: catalogue.Entry) -> tuple[int, int]:
+    """Files that its first problem needs and may take: few make a short example."""
+    data = entry.problems[0].data
+    return sum(piece.required for piece in data), len(data)
 
 
 def _words(entry: catalogue.Entry) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _certificate, _show
+from . import _certificate, _data, _show
 from ._refusal import Refusal
 
 ANSWER = "answer.lemma"
@@ -117,22 +117,29 @@ def _to_convert(
     foreign = [
         name for name in files if name in arrays and not judge_reads(files[name])
     ]
-    absent = [] if embedded else [name for name in arrays if name not in files]
+    given = {*files, *(f"{name}_{part}" for name in files for part in _data.PARTS)}
+    absent = [] if embedded else [name for name in arrays if name not in given]
     return foreign + absent
+
+
+def _names(name: str, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether the problem has an array of this name, or a sparse matrix."""
+    return name in arrays or all(f"{name}_{part}" in arrays for part in _data.PARTS)
 
 
 def _command(
     folder: Path, question: Question, packed: Any, converted: list[str]
 ) -> str:
     """`lemmata-check` on the user's data: a digest may certify an easier problem."""
-    files = {name: f for name, f in question.files.items() if name in packed.arrays}
+    given = question.files.items()
+    files = {name: f for name, f in given if _names(name, packed.arrays)}
     files |= {name: str(folder / "problem" / f"{name}.npy") for name in converted}
-    given = [f"{name}={file}" for name, file in files.items()]
+    pairs = [f"{name}={file}" for name, file in files.items()]
     for name in question.parameters:
         if name in packed.json:
-            given.append(f"{name}={_text(packed.json[name])}")
+            pairs.append(f"{name}={_text(packed.json[name])}")
     words = ["lemmata-check", str(folder / ANSWER)]
-    return shlex.join(words + [word for pair in given for word in ("--problem", pair)])
+    return shlex.join(words + [word for pair in pairs for word in ("--problem", pair)])
 
 
 def _text(value: Any) -> str:

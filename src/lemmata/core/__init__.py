@@ -5,10 +5,12 @@ from ._arrays import (
     array64 as array64,
     float64 as float64,
     is_concrete as is_concrete,
+    to_jax as to_jax,
 )
 from ._certificate import Certificate as Certificate
 from ._claim import (
     CONVERGED as CONVERGED,
+    NOT_FINITE as NOT_FINITE,
     Claim as Claim,
     Outcome as Outcome,
     Withheld as Withheld,

@@ -13,6 +13,9 @@ from ._errors import InvalidArgument
 def describe(module: Any) -> Any:
     """A module of options as nested JSON: `{"kind": name, option: value, ...}`."""
     if isinstance(module, eqx.Module):
+        described = getattr(module, "described", None)
+        if described is not None:  # a network: architecture and digest
+            return described()
         options = {
             field.name: describe(getattr(module, field.name))
             for field in dataclasses.fields(module)

@@ -50,11 +50,12 @@ class Recorded:
         self._systems = iter(systems)
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._recorded = len(list(self._folder.glob("system-*.npz")))
 
     @property
     def recorded(self) -> int:
         """How many systems have been written down."""
-        return len(list(self._folder.glob("system-*.npz")))
+        return self._recorded
 
     def system(self, index: int) -> dict[str, np.ndarray] | None:
         """System `index`, or None where the iterator has ended.
@@ -69,6 +70,7 @@ class Recorded:
             if following is None:
                 return None
             self._write("system", index, following)
+            self._recorded += 1
         return self._read("system", index)
 
     def keep(self, index: int, solution: Mapping[str, np.ndarray]) -> None:

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lemmata_checker.readers import read_array as read_plain
+from lemmata_checker.readers import (
+    CSR,
+    read_array as read_plain,
+    read_sparse as read_plain_sparse,
+)
 
 from ._images import SUFFIXES as IMAGES, read_image
 from ._tables import SUFFIXES as TABLES, read_parquet
@@ -27,6 +31,26 @@ def read_array(file: str | os.PathLike[str]) -> np.ndarray:
     if suffix in IMAGES:
         return read_image(path, part)
     return read_plain(text)
+
+
+def read_matrix(file: str | os.PathLike[str]) -> np.ndarray | CSR:
+    """As `read_array`; but a Matrix Market file of coordinates gives its sparse matrix.
+
+    **Raises:** `lemmata_checker.Unreadable`.
+    """
+    if Path(file).suffix.lower() == ".mtx" and _is_coordinate(Path(file)):
+        return read_plain_sparse(os.fspath(file))
+    return read_array(file)
+
+
+def _is_coordinate(path: Path) -> bool:
+    """Whether the first line says so; a file that cannot be read says nothing."""
+    try:
+        with open(path, "rb") as stream:
+            banner = stream.readline(200).lower().split()
+    except OSError:
+        return False
+    return banner[2:3] == [b"coordinate"]
 
 
 def judge_reads(file: str | os.PathLike[str]) -> bool:
