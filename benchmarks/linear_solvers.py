@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax
@@ -18,6 +19,7 @@ import scipy.sparse.linalg as peers
 import lemmata as lm
 from benchmarks.harness import Contender, Table, false_successes, race
 from benchmarks.nasty_linear import LIMIT, cases
+from lemmata.core import to_jax
 from lemmata.linear import (
     SSOR,
     AlgebraicMultigrid,
@@ -26,10 +28,10 @@ from lemmata.linear import (
     SPDSystem,
     SymmetricSOR,
 )
-from lemmata.numerics.sparse import SparseMatrix
 
 ACCURACY = "relative residual, both norms"
 RTOL = 1e-8
+PATIENCE = 10_000  # iterations
 
 
 class Answer(NamedTuple):
@@ -80,7 +82,7 @@ def table(title: str, matrix: sp.csr_array, rhs: np.ndarray, every: bool) -> Tab
     problem = SPDSystem(matrix, rhs, rtol=RTOL)
     note = f"certificates included; making the problem took {construction(matrix):.2g}"
     note += " s more; ratio above 1: ours is faster"
-    rounds = 5 if rhs.size < 1_000_000 else 2
+    rounds = 3 if rhs.size < 1_000_000 else 2
     contenders = [
         *_ours(problem, every, rounds),
         *_scipy(problem, rounds),
@@ -164,16 +166,29 @@ def _scipy(problem: SPDSystem, rounds: int) -> list[Contender]:
     jacobi = peers.LinearOperator(matrix.shape, matvec=lambda r: scaling * np.ravel(r))
 
     def incomplete() -> Answer:
-        factors = peers.spilu(matrix.tocsc(), drop_tol=1e-3, fill_factor=4)
+        # Symmetric mode: with its defaults the factors are no preconditioner for CG.
+        factors = peers.spilu(
+            matrix.tocsc(),
+            drop_tol=1e-3,
+            fill_factor=10,
+            diag_pivot_thresh=0.0,
+            permc_spec="MMD_AT_PLUS_A",
+            options={"SymmetricMode": True},
+        )
         inverse = peers.LinearOperator(matrix.shape, matvec=factors.solve)
-        return scipy_cg(matrix, rhs, RTOL, M=inverse)
+        return scipy_cg(matrix, rhs, RTOL, M=inverse, maxiter=PATIENCE)
 
     found = [
-        _peer("SciPy cg", problem, lambda: scipy_cg(matrix, rhs, RTOL), rounds),
+        _peer(
+            "SciPy cg",
+            problem,
+            lambda: scipy_cg(matrix, rhs, RTOL, maxiter=PATIENCE),
+            rounds,
+        ),
         _peer(
             "SciPy cg, Jacobi",
             problem,
-            lambda: scipy_cg(matrix, rhs, RTOL, M=jacobi),
+            lambda: scipy_cg(matrix, rhs, RTOL, M=jacobi, maxiter=PATIENCE),
             rounds,
         ),
     ]
@@ -198,20 +213,19 @@ def lineax_cg(apply: Callable[[Any], Any], rhs: Any, rtol: float, steps: int) ->
 
 
 def _lineax(problem: SPDSystem, rounds: int) -> list[Contender]:
-    from lemmata.core._arrays import to_jax
-
     with jax.enable_x64(True):
         matrix, rhs = to_jax(problem.operator), jnp.asarray(problem.rhs)
+
+    @eqx.filter_jit
+    def solve(matrix: Any, rhs: Any) -> tuple[Any, Any]:
         # In our layout, which is faster than its own sparse products.
-        solve = jax.jit(
-            lambda matrix, rhs: lineax_cg(lambda v: matrix @ v, rhs, RTOL, 100_000)
-        )
+        found = lineax_cg(lambda v: matrix @ v, rhs, RTOL, PATIENCE)
+        return found.value, found.result == lineax.RESULTS.successful
 
     def run() -> Answer:
         with jax.enable_x64(True):
-            found = jax.block_until_ready(solve(matrix, rhs))
-            success = bool(found.result == lineax.RESULTS.successful)
-            return Answer(np.asarray(found.value), success)
+            value, success = jax.block_until_ready(solve(matrix, rhs))
+            return Answer(np.asarray(value), bool(success))
 
     return [_peer("lineax CG, our products", problem, run, rounds)]
 
@@ -234,7 +248,7 @@ def _pyamg(problem: SPDSystem, rounds: int) -> list[Contender]:
 
 
 def wrong_successes() -> dict[str, Any]:
-    """Everybody on the nasty set; an answer is right if the residual's claims hold."""
+    """Everybody on the nasty set; an answer is right if its residual is small."""
     nasty = cases()
     said: dict[str, list[bool | None]] = {}
     true: dict[str, list[bool]] = {}
@@ -320,21 +334,16 @@ def _jax_case(case: Any) -> Answer:
 
 
 def _right(case: Any, x: np.ndarray) -> bool:
-    """b - A x in extended precision, in both norms; zero for b = 0."""
+    """||b - A x|| <= rtol ||b||, what everybody promises; zero for b = 0.
+
+    In extended precision, and twice over: rounding at the threshold is no lie.
+    """
     if x.shape != case.rhs.shape or not np.all(np.isfinite(x)):
         return False
     if not np.any(case.rhs):
         return not np.any(x)
+    scale = float(np.max(np.abs(case.rhs)))
     wide = np.longdouble
     residual = case.rhs.astype(wide) - case.apply(x.astype(wide))
-    sizes = [
-        np.linalg.norm(residual.astype(float) / s, o) / np.linalg.norm(case.rhs / s, o)
-        for s in [float(np.max(np.abs(case.rhs)))]
-        for o in (2, np.inf)
-    ]
-    return bool(max(sizes) <= case.rtol)
-
-
-def sparse_matrix(matrix: sp.csr_array) -> SparseMatrix:
-    """The layout that `SPDSystem` multiplies with."""
-    return SparseMatrix.of(matrix)
+    size = np.linalg.norm((residual / scale).astype(float))
+    return bool(size <= 2 * case.rtol * np.linalg.norm(case.rhs / scale))
