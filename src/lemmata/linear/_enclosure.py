@@ -15,7 +15,7 @@ from ..core import Claim, Withheld
 from ..numerics.sparse import SparseMatrix
 
 ID = "linear.error_bound/1"
-LARGEST_DENSE = 500  # rows that the judge is asked to factorise: about 0.2 s
+LARGEST_DENSE = 1000  # rows that the judge is asked to factorise: about 0.4 s
 
 
 def error_claim(problem: Any, value: Any) -> Claim | Withheld:
