@@ -1,6 +1,8 @@
 """Settings for every test: one LAPACK thread, slow tests on request, work grouped."""
 
+import gc
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -10,6 +12,21 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import pytest
+
+MAPPINGS = 12_000  # of the 65,530 memory mappings that Linux gives a process
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_executables():
+    """Each compiled function maps memory; a process that runs out of it crashes."""
+    yield
+    maps = Path("/proc/self/maps")
+    if "jax" in sys.modules and maps.exists():
+        with maps.open("rb") as lines:
+            mapped = sum(1 for _ in lines)
+        if mapped > MAPPINGS:
+            sys.modules["jax"].clear_caches()
+            gc.collect()
 
 
 def pytest_addoption(parser):

@@ -21,7 +21,6 @@ from benchmarks.harness import Contender, Table, false_successes, race
 from benchmarks.nasty_linear import LIMIT, cases
 from lemmata.core import to_jax
 from lemmata.linear import (
-    SSOR,
     AlgebraicMultigrid,
     ConjugateGradients,
     IncompleteCholesky,
@@ -31,7 +30,7 @@ from lemmata.linear import (
 
 ACCURACY = "relative residual, both norms"
 RTOL = 1e-8
-PATIENCE = 10_000  # iterations
+PATIENCE = 3_000  # iterations
 
 
 class Answer(NamedTuple):
@@ -120,8 +119,6 @@ def _ours(problem: SPDSystem, every: bool, rounds: int) -> list[Contender]:
             "lemmata CG, incomplete Cholesky": ConjugateGradients(IncompleteCholesky()),
             "lemmata CG, SSOR 1.5": ConjugateGradients(SymmetricSOR(1.5)),
         }
-        if problem.size <= 20_000:
-            methods["lemmata SSOR 1.9, stationary"] = SSOR(1.9)
     return [
         Contender(
             who,

@@ -174,8 +174,8 @@ def test_warm_start_takes_fewer_steps():
 
 
 def test_enclosing_vector_bounds_the_error():
-    matrix = poisson(24)  # more rows than are factorised
-    problem = SPDSystem(matrix, np.random.default_rng(1).normal(size=576))
+    matrix = poisson(34)  # more rows than are factorised
+    problem = SPDSystem(matrix, np.random.default_rng(1).normal(size=34**2))
     plain = lm.solve(problem)
     assert "error_bound" not in plain.certificate
     found = lm.solve(problem, ConjugateGradients(enclose=True))

@@ -145,7 +145,7 @@ def test_error_bound_is_issued_where_something_shows_it():
 
 @pytest.mark.parametrize("large", [True, False])
 def test_error_bound_is_withheld_with_a_reason(large):
-    n = 600 if large else 16
+    n = 1100 if large else 16
     matrix = (
         sp.diags_array(
             [0.1, -1.0, 4.0, -1.0, 0.1], offsets=[-2, -1, 0, 1, 2], shape=(n, n)
