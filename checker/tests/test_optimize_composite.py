@@ -134,7 +134,7 @@ def test_certified_zeros_are_zero(loss, penalty, seed, away):
         at, found = rules.setting(case), rules.bound(case)
     zero = rules.zeros(at, found)
     assert np.all(np.abs(best[zero]) < 1e-9)
-    other = rules.nonzeros(at, found, zero)
+    other = rules.nonzeros(case, found, zero)
     # Where a zero belongs to a degenerate coordinate, best is off by sqrt(u).
     assert np.all(np.abs(best[other]) > 0)
     assert not np.any(zero & other)

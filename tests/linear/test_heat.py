@@ -22,8 +22,6 @@ from lemmata.linear import (
 )
 from lemmata_checker.packed import digest
 
-pytestmark = pytest.mark.slow  # compiles for a minute or more
-
 METHOD = LearnedRelaxation(SSORPCG(), FixedRelaxation(1.3))
 
 

@@ -26,8 +26,6 @@ from lemmata.linear._relaxation_audit import ordering
 from lemmata_checker.case import Case, decide
 from lemmata_checker.packed import digest
 
-pytestmark = pytest.mark.slow  # compiles for a minute or more
-
 RHS = np.random.default_rng(0).normal(size=25)
 
 

@@ -18,8 +18,6 @@ from lemmata.optimize._constrained import EqualityConstrained
 
 from .newton_instances import HS, control, hock, logistic
 
-pytestmark = pytest.mark.slow  # compiles for a minute or more
-
 METHODS = (ExactNewton, AugmentedLagrangian, InexactL1SQP, AdaptiveL1SQP)
 CONTROL = 9.644442051811627  # optimal value of the control problem, size 3
 SLOW = pytest.mark.slow

@@ -17,7 +17,7 @@ from lemmata.optimize.estimators import (
     BlockLogisticRegression,
 )
 
-pytestmark = pytest.mark.slow  # compiles for a minute or more
+pytestmark = pytest.mark.slow  # long to compile
 
 # Agreement asked for: 1e-9 of the objective; both sides solve far below that.
 RTOL = 1e-9

@@ -34,8 +34,6 @@ from lemmata.optimize import (
 )
 from lemmata.optimize._block_choice import view_of as _view
 
-pytestmark = pytest.mark.slow  # compiles for a minute or more
-
 RNG = np.random.default_rng(4)
 DESIGN = RNG.normal(size=(20, 7)) * np.geomspace(1, 30, 7)
 TARGET = RNG.normal(size=20)

@@ -21,8 +21,6 @@ from lemmata.optimize import (
     SpectralStart,
 )
 
-pytestmark = pytest.mark.slow  # compiles for a minute or more
-
 RNG = np.random.default_rng(0)
 TRUTH = LowRank(RNG.normal(size=(12, 1)), RNG.normal(size=(10, 1)))
 INDEX = RNG.permutation(120)[:90]

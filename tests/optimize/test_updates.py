@@ -35,8 +35,6 @@ from lemmata.optimize import (
 from lemmata.optimize._block_quadratic import Terms, minimise_quadratic
 from lemmata.optimize._block_search import pseudo_inverse, solve_or_pseudo
 
-pytestmark = pytest.mark.slow  # compiles for a minute or more
-
 SOLVE = jax.jit(minimise_quadratic)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,22 +75,24 @@ def judge(
     trace: Mapping[str, np.ndarray],
 ) -> Certificate:
     """Has the checker decide every claim; shared passes are made once."""
-    packed, arrays, memo = problem.pack(), value.pack(), {}
-    issued, decisions, withheld = [], [], []
+    return decided(opened(problem, value, trace), claims)
+
+
+def opened(problem: Any, value: Any, trace: Mapping[str, np.ndarray]) -> Case:
+    """The case in which all claims about one answer are decided."""
     seed = int.from_bytes(os.urandom(4), "little")
+    return Case(problem.pack(), value.pack(), trace=dict(trace), seed=seed)
+
+
+def decided(case: Case, claims: Iterable[Claim | Withheld]) -> Certificate:
+    """The claims with the checker's decisions."""
+    issued, decisions, withheld = [], [], []
     for claim in claims:
         if isinstance(claim, Withheld):
             withheld.append(claim)
             continue
-        case = Case(
-            problem=packed,
-            value=arrays,
-            witness={name: np.asarray(a) for name, a in claim.witness.items()},
-            parameters=dict(claim.parameters),
-            trace=dict(trace),
-            seed=seed,
-            memo=memo,
-        )
+        witness = {name: np.asarray(a) for name, a in claim.witness.items()}
+        one = replace(case, witness=witness, parameters=dict(claim.parameters))
         issued.append(claim)
-        decisions.append(decide(claim.id, float(claim.promised), case))
+        decisions.append(decide(claim.id, float(claim.promised), one))
     return Certificate(tuple(issued), tuple(decisions), tuple(withheld))

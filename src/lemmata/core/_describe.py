@@ -11,7 +11,10 @@ from ._errors import InvalidArgument
 
 
 def describe(module: Any) -> Any:
-    """A module of options as nested JSON: `{"kind": name, option: value, ...}`."""
+    """A module of options as nested JSON: `{"kind": name, option: value, ...}`.
+
+    A module of many numbers may have `described()` say it in fewer (a digest).
+    """
     if isinstance(module, eqx.Module):
         described = getattr(module, "described", None)
         if described is not None:  # a network: architecture and digest

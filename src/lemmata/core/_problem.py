@@ -6,6 +6,7 @@ from typing import Any, Self
 import equinox as eqx
 import numpy as np
 
+from lemmata_checker.case import Case
 from lemmata_checker.packed import Packed
 
 from ._arrays import is_concrete
@@ -43,6 +44,15 @@ class AbstractProblem(eqx.Module):
     @abc.abstractmethod
     def claims(self, value: Any) -> tuple[Claim | Withheld, ...]:
         """What this answer is worth, whoever computed it."""
+
+    def claims_in(self, case: Case, value: Any) -> tuple[Claim | Withheld, ...]:
+        """The same, where the checker's case is open already.
+
+        A problem whose promises follow from what the checker's functions find has them
+        look at this very case, so that they find it once.
+        """
+        del case
+        return self.claims(value)
 
     @abc.abstractmethod
     def candidate(self, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from lemmata_checker.packed import digest
 
 from . import _checkpoint as checkpoints
 from ._arrays import float64, to_jax, to_numpy
-from ._certificate import judge
+from ._certificate import decided, opened
 from ._chunk import Chunk, Pace, begin, compiled, conclude, hosted
 from ._claim import INTERRUPTED, JUDGED, MAX_STEPS, NOT_FINITE, TIME_LIMIT, Outcome
 from ._clock import compile_clock
@@ -71,9 +71,10 @@ def solve(
         compile_seconds = compiling.seconds()
     trace = here.trace()
     ran = time.perf_counter()
-    worth = problem.claims(value)
+    case = opened(problem, value, trace)
+    worth = problem.claims_in(case, value)
     shown = method.claims(problem, value, state, trace)
-    certificate = judge(problem, value, [*worth, *shown], trace)
+    certificate = decided(case, [*worth, *shown])
     seconds = {
         "compile": min(compile_seconds, ran - begun),
         "run": max(ran - begun - compile_seconds, 0.0),
@@ -100,7 +101,8 @@ def certify(problem: AbstractProblem, value: AbstractValue) -> Solution:
         expected = "a value made by problem.candidate(...)"
         raise InvalidArgument("certify.value", expected, type(value).__name__)
     begun = time.perf_counter()
-    certificate = judge(problem, value, problem.claims(value), {})
+    case = opened(problem, value, {})
+    certificate = decided(case, problem.claims_in(case, value))
     seconds = {"certify": time.perf_counter() - begun}
     return Solution(problem, None, value, JUDGED, certificate, Stats(seconds=seconds))
 

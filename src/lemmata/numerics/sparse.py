@@ -8,6 +8,7 @@ Source: Saad, Iterative Methods for Sparse Linear Systems (2003), section 3.4 (d
 and Ellpack-Itpack formats); Bell and Garland, SC 2009 (the hybrid format).
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self, final
 
 import equinox as eqx
@@ -181,14 +182,18 @@ class SparseMatrix(eqx.Module):
 
     def absolute(self) -> Self:
         """The matrix of absolute values, in the same layout."""
-        absolute = np.abs if isinstance(self.data, np.ndarray) else jnp.abs
+        return self.entrywise(np.abs if isinstance(self.data, np.ndarray) else jnp.abs)
+
+    def entrywise(self, function: Callable[[Any], Any]) -> Self:
+        """The matrix of f(A_ij), in the same layout; f(0) must be 0."""
+        layout = self.layout
         found = eqx.tree_at(
             lambda a: (a.data, a.layout.values),
             self,
-            (absolute(self.data), absolute(self.layout.values)),
+            (function(self.data), function(layout.values)),
         )
-        if isinstance(self.layout, _PaddedRows):
-            apart = absolute(self.layout.apart_values)
+        if isinstance(layout, _PaddedRows):
+            apart = function(layout.apart_values)
             found = eqx.tree_at(lambda a: a.layout.apart_values, found, apart)
         return found
 
@@ -227,7 +232,7 @@ class SparseMatrix(eqx.Module):
         """As `scipy.sparse.csr_array`; on the host."""
         arrays = (np.asarray(a) for a in (self.data, self.indices, self.indptr))
         found = sp.csr_array(tuple(arrays), shape=self.shape)
-        found.has_sorted_indices = True
+        found.has_canonical_format = True  # sorted, no column twice
         return found
 
     def dense(self) -> np.ndarray:

@@ -8,32 +8,30 @@ from typing import Any, final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array
 
-from ..core import AbstractMethod, Outcome, require
+from ..core import require
 from ._baseline_state import (
     LINEAR,
     RUNNING,
     SEARCH,
     SPENT,
+    AbstractBaseline,
     BaselineState,
     armijo,
     begin,
     check_baseline,
     gmres,
     moved,
-    observed,
-    outcome_of,
 )
 from ._constrained import ConstrainedPoint
 from ._lagrangian import FirstOrder, hessian, jacobian
-from ._sketched_newton import stopping
 
 Real = float | Array
 
 
 @final
-class AugmentedLagrangian(AbstractMethod):
+class AugmentedLagrangian(AbstractBaseline):
     """min f + lambda^T c + (mu/2) ||c||^2 again and again; lambda <- lambda + mu c.
 
     One step is one Newton step of a subproblem, or one update of the multipliers.
@@ -152,21 +150,6 @@ class AugmentedLagrangian(AbstractMethod):
             state.outer + 1,
             jnp.where(spent, SPENT, RUNNING).astype(jnp.int64),
         )
-
-    def done(self, problem: Any, state: BaselineState) -> Bool[Array, ""]:
-        reached = ~(state.at.residual > stopping(problem, self.atol))
-        return reached | (state.status != RUNNING)
-
-    def finish(self, problem: Any, state: BaselineState) -> ConstrainedPoint:
-        del problem
-        return ConstrainedPoint(state.x, state.multipliers)
-
-    def observe(self, problem: Any, state: BaselineState) -> dict[str, Array]:
-        del problem
-        return observed(state)
-
-    def outcome(self, problem: Any, state: BaselineState) -> Outcome:
-        return outcome_of(state, stopping(problem, self.atol))
 
     def citations(self) -> tuple[str, ...]:
         return ("nocedal2006numerical", "saad1986gmres")

@@ -10,9 +10,10 @@ from jaxtyping import Array, Float64, Int64
 
 from ..core import CONVERGED, Outcome, require
 from ..numerics.gmres import gmres_cycle
+from ._constrained_method import RUNNING as RUNNING, AbstractConstrainedMethod
 from ._lagrangian import Counts, FirstOrder, first_order
 
-RUNNING, DEGENERATE, LINEAR, SEARCH, SPENT = range(5)
+DEGENERATE, LINEAR, SEARCH, SPENT = range(1, 5)
 ROUNDING = 64 * 2.0**-53
 
 
@@ -154,7 +155,7 @@ def moved(state: BaselineState, trial: Trial, **changed: Any) -> BaselineState:
     )
 
 
-def observed(state: BaselineState) -> dict[str, Array]:
+def _observed(state: BaselineState) -> dict[str, Array]:
     """What is recorded after each step; counts are totals so far."""
     counts = state.counts
     return {
@@ -174,7 +175,7 @@ def observed(state: BaselineState) -> dict[str, Array]:
     }
 
 
-def outcome_of(state: BaselineState, tolerance: Any) -> Outcome:
+def _outcome(state: BaselineState, tolerance: Any) -> Outcome:
     """Why a baseline stopped."""
     if bool(state.at.residual <= tolerance):
         return CONVERGED
@@ -210,3 +211,14 @@ def check_baseline(method: Any, share: str) -> None:
     for field in ("restart", "max_cycles", "max_outer", "max_halvings"):
         count = getattr(method, field)
         require(method, field, count >= 1, expected=">= 1", got=count)
+
+
+class AbstractBaseline(AbstractConstrainedMethod):
+    """A baseline: what is recorded of it, and why it stopped."""
+
+    def observe(self, problem: Any, state: BaselineState) -> dict[str, Array]:
+        del problem
+        return _observed(state)
+
+    def outcome(self, problem: Any, state: BaselineState) -> Outcome:
+        return _outcome(state, self.stopping(problem))

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from ..core import CONVERGED, AbstractMethod, Claim, Outcome, Withheld, require
+from ..numerics.top_k import top_k
 from ._block_choice import block_at, block_of, grown_forest, unprepared, view_of
 from ._block_gram import Gram, exchanged
 from ._block_rules import check_combination
@@ -128,7 +129,7 @@ class BlockCoordinateDescent(AbstractMethod):
             nodes = jnp.asarray(forest.nodes)
             return block_of(view, state, nodes, nothing, forest), state.gram
         scores = self._with_support(view, state, scores)
-        best, index = jax.lax.top_k(scores, tables.blocks.shape[1])
+        best, index = top_k(scores, tables.blocks.shape[1])
         index = jnp.where(best == -jnp.inf, view.x.shape[0], index.astype(jnp.int64))
         if not state.gram.members.shape[0]:
             return block_of(view, state, index, nothing), state.gram

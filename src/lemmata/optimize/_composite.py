@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float64
 
 from lemmata_checker import Packed
+from lemmata_checker.case import Case
 
 from ..core import (
     AbstractProblem,
@@ -204,14 +205,17 @@ class CompositeProblem(AbstractProblem):
 
     def promise(self) -> float:
         """gap_tol * scale, in units of F."""
-        from ._composite_reference import host_reference
+        from ._composite_reference import host_scale
 
-        return max(float(self.gap_tol) * host_reference(self)[0], _FLOOR)
+        return max(float(self.gap_tol) * host_scale(self), _FLOOR)
 
     def claims(self, value: Any) -> tuple[Claim | Withheld, ...]:
+        return self.claims_in(Case(self.pack(), value.pack()), value)
+
+    def claims_in(self, case: Case, value: Any) -> tuple[Claim | Withheld, ...]:
         from ._composite_claims import claims
 
-        return claims(self, np.asarray(value.coefficients))
+        return claims(self, case, np.asarray(value.coefficients))
 
     def candidate(self, *, coefficients: Any) -> CompositeMinimiser:
         """An answer from elsewhere: x, (n,), or (features, classes) for `Softmax`.

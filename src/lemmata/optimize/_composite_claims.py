@@ -1,12 +1,12 @@
 """What an answer to a composite problem is claimed to be worth; on the host."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
-from lemmata_checker import Packed
 from lemmata_checker.case import Case
 from lemmata_checker.rules import optimize_composite as judged
 from lemmata_checker.rules.optimize_composite_data import setting
@@ -14,7 +14,7 @@ from lemmata_checker.rules.optimize_composite_gap import Bound, bound
 
 from ..core import Claim, Withheld
 from ._composite_checks import FACTORISED, factorised, free
-from ._composite_reference import host_reference
+from ._composite_reference import first_residual, host_scale
 from ._losses import AbstractDesignLoss, LeastSquares, Quadratic
 from ._penalties import L1, NonNegative, NonNegativeL1
 
@@ -24,31 +24,31 @@ _STATIONARITY = "optimize.stationarity/1"
 _STATIONARY = 1e-6  # asked for where no gap can be shown
 
 
-def claims(problem: Any, x: np.ndarray) -> tuple[Claim | Withheld, ...]:
+def claims(problem: Any, case: Case, x: np.ndarray) -> tuple[Claim | Withheld, ...]:
     """Value, support and stationarity, or why not."""
-    packed = problem.pack()
     witness: dict[str, np.ndarray] = {}
     if isinstance(problem.loss, Quadratic):
         witness = quadratic_witness(problem, x)
-    scale, first = host_reference(problem)
+    scale = host_scale(problem)
     promised = max(float(problem.gap_tol) * scale, 1e-250)
-    found = _bound(packed, x, witness) if _needs_a_look(problem) else None
+    case = replace(case, witness=witness)
+    found = _bound(case) if _needs_a_look(problem) else None
     reason = _no_gap(problem, found, promised)
     if reason:
         value: Claim | Withheld = Withheld(_VALUE, reason)
         support: Claim | Withheld = Withheld(_SUPPORT, "it rests on the gap")
     else:
         value = Claim(_VALUE, promised, witness)
-        support = _support(problem, packed, x, witness, scale)
-    return value, support, _stationarity(problem, first, bool(reason))
+        support = _support(problem, case, scale)
+    return value, support, _stationarity(problem, bool(reason))
 
 
-def _stationarity(problem: Any, first: float, instead: bool) -> Claim | Withheld:
+def _stationarity(problem: Any, instead: bool) -> Claim | Withheld:
     tol = problem.stationarity_tol
     if tol is None and not instead:
         return Withheld(_STATIONARITY, "not asked for: give stationarity_tol")
     tol = _STATIONARY if tol is None else float(tol)
-    return Claim(_STATIONARITY, max(tol * first, 1e-250))
+    return Claim(_STATIONARITY, max(tol * first_residual(problem), 1e-250))
 
 
 def _needs_a_look(problem: Any) -> bool:
@@ -62,15 +62,10 @@ def _needs_a_look(problem: Any) -> bool:
     return bool(np.any(bare))
 
 
-def _bound(packed: Packed, x: np.ndarray, witness: dict) -> Bound:
+def _bound(case: Case) -> Bound:
     """What the judge will find: it decides here only what is not claimed."""
     with np.errstate(all="ignore"):
-        return bound(_case(packed, x, witness))
-
-
-def _case(packed: Packed, x: np.ndarray, witness: dict) -> Case:
-    x = np.ascontiguousarray(x, "<f8")
-    return Case(packed, {"coefficients": x, "support": x != 0}, witness)
+        return bound(case)
 
 
 def _no_gap(problem: Any, found: Bound | None, promised: float) -> str:
@@ -110,14 +105,11 @@ def quadratic_witness(problem: Any, x: np.ndarray) -> dict[str, np.ndarray]:
     return witness
 
 
-def _support(
-    problem: Any, packed: Packed, x: np.ndarray, witness: dict, scale: float
-) -> Claim | Withheld:
+def _support(problem: Any, case: Case, scale: float) -> Claim | Withheld:
     """As many as twice the gap would decide."""
     if not isinstance(problem.penalty, L1 | NonNegative | NonNegativeL1):
         return Withheld(_SUPPORT, "no penalty here makes coordinates exactly zero")
-    found = _bound(packed, x, witness)
-    at = setting(_case(packed, x, witness))
+    found, at = _bound(case), setting(case)
     wider = 2 * found.gap + 1e-16 * scale
     if not math.isfinite(wider):
         return Withheld(_SUPPORT, "no gap was shown at this point")
@@ -125,8 +117,8 @@ def _support(
     found = found._replace(gap=wider, reach=found.reach * ratio)
     with np.errstate(all="ignore"):
         zero = judged.zeros(at, found)
-        other = judged.nonzeros(at, found, zero)
+        other = judged.nonzeros(case, found, zero)
     decided = int(np.sum(zero)) + int(np.sum(other))
     if not decided:
         return Withheld(_SUPPORT, "no bound: the gap decides no coordinate")
-    return Claim(_SUPPORT, float(x.size - decided), witness)
+    return Claim(_SUPPORT, float(at.x.size - decided), case.witness)

@@ -189,28 +189,19 @@ class SparseDesign(AbstractDesign):
         return values, jnp.where(real, jnp.take(rows, place, mode="clip"), m)
 
     def squared_norms(self) -> Array:
-        return self._column_sums(jnp.square(jnp.asarray(self.data)))
+        return self.backward.entrywise(jnp.square) @ jnp.ones(self.shape[0])
 
     def absolute_product(self) -> Array:
-        size, sums = jnp.abs(jnp.asarray(self.data)), self.absolute_sums()
-        return self._column_sums(size * sums[jnp.asarray(self.rows)])
+        return self.backward.entrywise(jnp.abs) @ self.absolute_sums()
 
     def absolute_sums(self) -> Array:
-        size = jnp.abs(jnp.asarray(self.data))
-        return jnp.zeros(self.shape[0]).at[jnp.asarray(self.rows)].add(size)
+        return self.forward.entrywise(jnp.abs) @ jnp.ones(self.shape[1])
 
     def diagonal(self) -> Array:
         return jnp.asarray(self.forward.diagonal())
 
-    def _column_sums(self, values: Array) -> Array:
-        entries = jnp.arange(values.shape[0])
-        column = jnp.searchsorted(jnp.asarray(self.starts), entries, side="right") - 1
-        return jnp.zeros(self.shape[1]).at[column].add(values)
-
     def host(self) -> scipy.sparse.csr_array:
-        arrays = (np.asarray(a) for a in (self.data, self.rows, self.starts))
-        columns = scipy.sparse.csc_array(tuple(arrays), shape=self.shape)
-        return scipy.sparse.csr_array(columns)
+        return self.forward.scipy()
 
 
 def as_design(matrix: Any) -> Any:

@@ -9,28 +9,27 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array
 
-from ..core import AbstractMethod, Outcome
 from ._constrained import ConstrainedPoint
 from ._kkt import KKTSystem, StoredKKT
 from ._lagrangian import FirstOrder, MeritParts, merit_gradient
 from ._newton_claims import descent_claim, local_rate_claim
-from ._newton_report import observed, outcome_of
-from ._newton_state import RUNNING, NewtonState, Outer, advance, begin
+from ._newton_report import AbstractMeritNewton
+from ._newton_state import NewtonState, Outer, advance, begin
 from ._sketched_direction import (
     LARGEST_ETA1,
     LEAST_ETA2,
     Direction,
     Sample,
 )
-from ._sketched_newton import check_penalties, stopping
+from ._sketched_newton import check_penalties
 
 Real = float | Array
 
 
 @final
-class ExactNewton(AbstractMethod):
+class ExactNewton(AbstractMeritNewton):
     """The same steps with exact directions: one factorisation of the KKT matrix each.
 
     **Options:** as those of `SketchedNewton` of the same names.
@@ -83,21 +82,6 @@ class ExactNewton(AbstractMethod):
             return _exact_direction(system, at, parts, state.eta1, state.eta2, nu)
 
         return advance(problem, state, self._outer(), solve)
-
-    def done(self, problem: Any, state: NewtonState) -> Bool[Array, ""]:
-        reached = ~(state.at.residual > stopping(problem, self.atol))
-        return reached | (state.status != RUNNING)
-
-    def finish(self, problem: Any, state: NewtonState) -> ConstrainedPoint:
-        del problem
-        return ConstrainedPoint(state.x, state.multipliers)
-
-    def observe(self, problem: Any, state: NewtonState) -> dict[str, Array]:
-        del problem
-        return observed(state)
-
-    def outcome(self, problem: Any, state: NewtonState) -> Outcome:
-        return outcome_of(state, stopping(problem, self.atol))
 
     def claims(self, problem: Any, value: Any, state: NewtonState, trace: Any):
         return (

@@ -11,15 +11,16 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float64
+from jaxtyping import Array, Float64
 
-from ..core import AbstractMethod, Outcome, require
+from ..core import require
 from ._baseline_state import (
     DEGENERATE,
     LINEAR,
     RUNNING,
     SEARCH,
     SPENT,
+    AbstractBaseline,
     BaselineState,
     Solved,
     armijo,
@@ -27,13 +28,10 @@ from ._baseline_state import (
     check_baseline,
     gmres,
     moved,
-    observed,
-    outcome_of,
 )
 from ._constrained import ConstrainedPoint
 from ._kkt import KKTOptions, KKTSystem, StoredKKT
 from ._lagrangian import FirstOrder
-from ._sketched_newton import stopping
 
 Real = float | Array
 _LARGEST_PENALTY = 1e8
@@ -134,7 +132,7 @@ def _check(method: Any) -> None:
 
 
 @final
-class InexactL1SQP(AbstractMethod):
+class InexactL1SQP(AbstractBaseline):
     """Inexact SQP: GMRES stops by one of two tests on residuals and model reduction.
 
     **Options:**
@@ -217,27 +215,12 @@ class InexactL1SQP(AbstractMethod):
         mu = jnp.where(enough, mu, jnp.maximum(wanted, mu))
         return _advance(problem, state, self, model, solved, mu, beta, failed)
 
-    def done(self, problem: Any, state: BaselineState) -> Bool[Array, ""]:
-        reached = ~(state.at.residual > stopping(problem, self.atol))
-        return reached | (state.status != RUNNING)
-
-    def finish(self, problem: Any, state: BaselineState) -> ConstrainedPoint:
-        del problem
-        return ConstrainedPoint(state.x, state.multipliers)
-
-    def observe(self, problem: Any, state: BaselineState) -> dict[str, Array]:
-        del problem
-        return observed(state)
-
-    def outcome(self, problem: Any, state: BaselineState) -> Outcome:
-        return outcome_of(state, stopping(problem, self.atol))
-
     def citations(self) -> tuple[str, ...]:
         return ("byrd2008inexact", "saad1986gmres")
 
 
 @final
-class AdaptiveL1SQP(AbstractMethod):
+class AdaptiveL1SQP(AbstractBaseline):
     """Inexact SQP whose penalty and accuracy tighten until the model is reduced.
 
     **Options:** as those of `InexactL1SQP` of the same names, and
@@ -306,21 +289,6 @@ class AdaptiveL1SQP(AbstractMethod):
         goal = jnp.maximum(kappa * whole, 1e-14 * whole)
         failed = ~(jnp.sum(jnp.abs(solved.residual)) <= goal)
         return _advance(problem, state, self, model, solved, mu, kappa, failed)
-
-    def done(self, problem: Any, state: BaselineState) -> Bool[Array, ""]:
-        reached = ~(state.at.residual > stopping(problem, self.atol))
-        return reached | (state.status != RUNNING)
-
-    def finish(self, problem: Any, state: BaselineState) -> ConstrainedPoint:
-        del problem
-        return ConstrainedPoint(state.x, state.multipliers)
-
-    def observe(self, problem: Any, state: BaselineState) -> dict[str, Array]:
-        del problem
-        return observed(state)
-
-    def outcome(self, problem: Any, state: BaselineState) -> Outcome:
-        return outcome_of(state, stopping(problem, self.atol))
 
     def citations(self) -> tuple[str, ...]:
         return ("byrd2008inexact", "hong2023sketched", "saad1986gmres")

@@ -98,7 +98,7 @@ class AbstractDesignLoss(AbstractLoss):
         """
 
     def pattern(self) -> scipy.sparse.csr_array:
-        ones = scipy.sparse.csr_array(self.design.host())
+        ones = scipy.sparse.csr_array(self.design.host(), copy=True)
         ones.data = (ones.data != 0).astype(np.float64)
         ones.eliminate_zeros()
         coupled = scipy.sparse.csr_array(ones.T @ ones)

@@ -114,7 +114,7 @@ class Quadratic(AbstractLoss):
         return self.operator.absolute_sums()
 
     def pattern(self) -> scipy.sparse.csr_array:
-        coupled = scipy.sparse.csr_array(self.operator.host())
+        coupled = scipy.sparse.csr_array(self.operator.host(), copy=True)
         coupled.data = (coupled.data != 0).astype(np.float64)
         coupled.eliminate_zeros()
         return coupled

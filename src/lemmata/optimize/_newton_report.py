@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..core import CONVERGED, Outcome
+from ._constrained_method import AbstractConstrainedMethod
 from ._newton_state import (
     DEGENERATE,
     FROZEN,
@@ -17,7 +18,7 @@ from ._newton_state import (
 )
 
 
-def observed(state: NewtonState) -> dict[str, Array]:
+def _observed(state: NewtonState) -> dict[str, Array]:
     """What is recorded after each step; counts are totals so far."""
     counts, work = state.counts, state.work
     return {
@@ -45,7 +46,7 @@ def observed(state: NewtonState) -> dict[str, Array]:
     }
 
 
-def outcome_of(state: NewtonState, tolerance: Any) -> Outcome:
+def _outcome(state: NewtonState, tolerance: Any) -> Outcome:
     """Why the run stopped, and what to do next."""
     work = state.work
     at = f"||(grad_x L, c)|| = {float(state.at.residual):.1e}, step {int(state.steps)}"
@@ -90,3 +91,14 @@ def outcome_of(state: NewtonState, tolerance: Any) -> Outcome:
     unknown = ("not_finite", "f, c or a derivative is not finite")
     name, sentence = sentences.get(int(state.status), unknown)
     return Outcome(name, f"{at}: {sentence}.")
+
+
+class AbstractMeritNewton(AbstractConstrainedMethod):
+    """Newton steps on the augmented Lagrangian: their record, and why they stopped."""
+
+    def observe(self, problem: Any, state: NewtonState) -> dict[str, Array]:
+        del problem
+        return _observed(state)
+
+    def outcome(self, problem: Any, state: NewtonState) -> Outcome:
+        return _outcome(state, self.stopping(problem))

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float64, Int64, PRNGKeyArray
 
+from ._constrained_method import RUNNING
 from ._kkt import AbstractKKT, KKTOptions, KKTSystem
 from ._lagrangian import Counts, FirstOrder, MeritParts, first_order, merit_parts
 from ._merit_search import Accepted, search
 from ._sketched_direction import Direction, Sample
 
-RUNNING, DEGENERATE, FROZEN, SATURATED, SEARCH, SPENT, SINGULAR = range(7)
-"""Why a run stands still; `outcome_of` has a sentence for each."""
+DEGENERATE, FROZEN, SATURATED, SEARCH, SPENT, SINGULAR = range(1, 7)
+"""Why a run stands still; `_newton_report` has a sentence for each."""
 
 
 class History(eqx.Module):

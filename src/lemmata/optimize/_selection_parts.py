@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..core import require
+from ..numerics.top_k import top_k
 from ._block_view import View, decrease, hessian_product, positive
 
 EXHAUSTIVE = 20  # variables up to which all blocks are looked at
@@ -93,7 +94,7 @@ class HardThresholding(AbstractApproximation):
         g = scale * view.gradient
 
         def sparse(z: Array) -> Array:
-            _, kept = jax.lax.top_k(jnp.abs(z), size)
+            _, kept = top_k(jnp.abs(z), size)
             return jnp.zeros_like(z).at[kept].set(z[kept])
 
         def again(_: Any, z: Array) -> Array:

@@ -13,15 +13,15 @@ implementation, whose constants these are.
 from typing import Any, final
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array
 
-from ..core import AbstractMethod, Outcome, require
+from ..core import require
 from ..numerics.sketch import AbstractSketch, RowBlock
 from ._constrained import ConstrainedPoint
 from ._kkt import AbstractKKT, StoredKKT
 from ._newton_claims import descent_claim, local_rate_claim, projection_claim
-from ._newton_report import observed, outcome_of
-from ._newton_state import RUNNING, NewtonState, Outer, advance, begin
+from ._newton_report import AbstractMeritNewton
+from ._newton_state import NewtonState, Outer, advance, begin
 from ._sketched_direction import (
     RECORDED,
     AbstractAccuracy,
@@ -35,7 +35,7 @@ Real = float | Array
 
 
 @final
-class SketchedNewton(AbstractMethod):
+class SketchedNewton(AbstractMeritNewton):
     """Newton directions from a few random rows of the KKT matrix at a time.
 
     **Options:**
@@ -137,22 +137,6 @@ class SketchedNewton(AbstractMethod):
 
         return advance(problem, state, self._outer(), solve)
 
-    def done(self, problem: Any, state: NewtonState) -> Bool[Array, ""]:
-        # "not above", so that NaN stops the loop.
-        reached = ~(state.at.residual > stopping(problem, self.atol))
-        return reached | (state.status != RUNNING)
-
-    def finish(self, problem: Any, state: NewtonState) -> ConstrainedPoint:
-        del problem
-        return ConstrainedPoint(state.x, state.multipliers)
-
-    def observe(self, problem: Any, state: NewtonState) -> dict[str, Array]:
-        del problem
-        return observed(state)
-
-    def outcome(self, problem: Any, state: NewtonState) -> Outcome:
-        return outcome_of(state, stopping(problem, self.atol))
-
     def claims(self, problem: Any, value: Any, state: NewtonState, trace: Any):
         return (
             descent_claim(problem, value, state, self.beta),
@@ -181,8 +165,3 @@ def check_penalties(method: Any) -> None:
     for field, least in (("max_outer", 1), ("max_halvings", 1), ("record", 0)):
         value = getattr(method, field)
         require(method, field, value >= least, expected=f">= {least}", got=value)
-
-
-def stopping(problem: Any, atol: Any) -> Any:
-    """The Euclidean KKT residual at which a method stops."""
-    return 0.5 * problem.kkt_tol if atol is None else atol

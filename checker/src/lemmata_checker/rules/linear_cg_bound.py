@@ -25,7 +25,8 @@ def cg_bound(case: Case) -> Measurement:
     """Max over omega of k / bound, the bound from below; and A >= P / q is shown.
 
     Rayleigh quotients bound kappa(A), lam1 and lam2 from below, and the bound increases
-    in each. P >= A always, so A >= P / q gives kappa(P^{-1} A) <= q.
+    in each. P >= A always, so A >= P / q gives kappa(P^{-1} A) <= q: that is proven.
+    The count is that of a run in float64, not of exact arithmetic, hence evidence.
     """
     audit = audit_of(case)
     counts = counts_of(case, "cg_counts", audit)
@@ -142,10 +143,11 @@ def cg_count(audit: Audit, omega: float, stated: int) -> int:
 RULES: tuple[Rule, ...] = (
     Rule(
         "linear.cg_bound/1",
-        "proof",
+        "evidence",
         "<=",
         "for every audited relaxation the count of SSOR-preconditioned conjugate "
-        "gradients is <= promised * (1 + arccosh(sqrt(kappa) / eps) / rate(q))",
+        "gradients, as run again in float64, is <= promised * (1 + arccosh(sqrt(kappa) "
+        "/ eps) / rate(q)); kappa(P^-1 A) <= q is proven",
         "share of the bound",
         cg_bound,
         (AUDIT,),

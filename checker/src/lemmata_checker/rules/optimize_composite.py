@@ -40,13 +40,18 @@ def zeros(at: Setting, found: Bound) -> np.ndarray:
     return shown & math.isfinite(found.reach)
 
 
-def nonzeros(at: Setting, found: Bound, zero: np.ndarray) -> np.ndarray:
+def nonzeros(case: Case, found: Bound, zero: np.ndarray) -> np.ndarray:
     """Coordinates that are not zero in any minimiser, (n,).
 
     Both x and every minimiser live on the other coordinates, where F is strongly
     convex: ||x - x*|| <= sqrt(2 gap / mu).
     """
-    mu = max(found.convexity, _curvature(at, found, np.flatnonzero(~zero)))
+    at, rest = setting(case), np.flatnonzero(~zero)
+    # Logistic curvature depends on how far the minimiser may be, too.
+    reach = found.reach if at.loss == "logistic" else 0.0
+    name = f"optimize.composite.curvature.{hash((rest.tobytes(), reach))}"
+    mu = case.shared(name, lambda: _curvature(at, found, rest))
+    mu = max(found.convexity, mu)
     if not (mu > 0 and math.isfinite(found.gap)):
         return np.zeros(at.x.size, bool)
     return np.abs(at.x) > math.sqrt(2 * found.gap / mu) * (1 + 8 * U)
@@ -83,7 +88,7 @@ def support(case: Case) -> Measurement:
     if wrong.size:
         detail = f"coordinate {wrong[0]} is zero in every minimiser, but not in x"
         return Measurement(math.inf, detail)
-    other = nonzeros(at, found, zero)
+    other = nonzeros(case, found, zero)
     missed = np.flatnonzero(other & (at.x == 0))  # cannot be: |x_j| = 0
     undecided = at.x.size - int(np.sum(zero)) - int(np.sum(other)) + missed.size
     figures = {
