@@ -52,6 +52,11 @@ class _Diagonals(eqx.Module):
             total = total.at[first + offset : last + offset].add(part)
         return total
 
+    def diagonal(self, size: int) -> Array:
+        if 0 not in self.offsets:
+            return jnp.zeros(size)
+        return jnp.asarray(self.values)[self.offsets.index(0), :size]
+
 
 class _PaddedRows(eqx.Module):
     """Entry k of row i is values[k, i], in column columns[k, i]; the rest apart."""
@@ -93,6 +98,13 @@ class _PaddedRows(eqx.Module):
             total = jax.lax.fori_loop(0, self.values.shape[0], add, total)
         parts = self.apart_values * _take(y, self.apart_rows)
         return total.at[self.apart_columns].add(parts)
+
+    def diagonal(self, size: int) -> Array:
+        values, row = jnp.asarray(self.values), jnp.arange(self.values.shape[1])
+        found = jnp.sum(jnp.where(self.columns == row, values, 0.0), axis=0)
+        on = self.apart_columns == self.apart_rows
+        found = found.at[self.apart_rows].add(jnp.where(on, self.apart_values, 0.0))
+        return found[:size]
 
 
 def _take(x: Any, where: Any) -> Array:
@@ -208,10 +220,7 @@ class SparseMatrix(eqx.Module):
         """A_ii, shape (min(n, m),), 0 where nothing is stored."""
         if isinstance(self.data, np.ndarray):
             return self.scipy().diagonal()
-        size = min(self.shape)
-        rows = self.rows()
-        on = jnp.where((rows == self.indices) & (rows < size), self.data, 0.0)
-        return jnp.zeros(size).at[rows].add(on, mode="drop")
+        return self.layout.diagonal(min(self.shape))
 
     @property
     def width(self) -> int:

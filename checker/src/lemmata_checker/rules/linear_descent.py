@@ -19,7 +19,7 @@ from ._linear_operators import (
     solution_of,
 )
 from .linear_grid import GridOperator
-from .linear_residual import Stored, is_symmetric
+from .linear_residual import Stored
 
 
 class Interval(NamedTuple):
@@ -36,7 +36,7 @@ def symmetric_operator(case: Case) -> tuple[Operator, dict[str, str]]:
         return operator, {"A is positive semidefinite": "checked"}
     if not isinstance(operator, Stored):
         raise Malformed("the operator is not stored")
-    same = case.shared("linear.symmetric", lambda: is_symmetric(operator.matrix))
+    same = case.shared("linear.symmetric", operator.matrix.is_symmetric)
     if not same:
         raise Malformed("the operator is not symmetric")
     return operator, {"A is positive semidefinite": "unchecked"}

@@ -46,7 +46,7 @@ class Stored(Operator):
         factorisation. **Raises:** `Malformed` unless A = A^T.
         """
         matrix, size = self.matrix, self.rhs.size
-        if not case.shared("linear.symmetric_entries", lambda: is_symmetric(matrix)):
+        if not case.shared("linear.symmetric_entries", matrix.is_symmetric):
             raise Malformed("the operator is not symmetric")
         sources = (case.witness, case.value, case.problem.arrays)
         given = [source.get("positive_vector") for source in sources]
@@ -74,23 +74,6 @@ def by_vector(matrix: Matrix, v: np.ndarray) -> Least:
         return Least(-math.inf, "A v is not positive for the vector v at hand")
     ratio = math.nextafter(ratio, -math.inf)
     return Least(ratio, "least eigenvalue by a positive vector", v, image)
-
-
-def is_symmetric(matrix: Matrix) -> bool:
-    """A = A^T to the last bit, stored zeros included in neither."""
-    if matrix.is_dense:
-        return bool(np.array_equal(matrix.dense(), matrix.dense().T))
-    rows, columns, entries = matrix.rows(), matrix.indices, matrix.data
-    side = matrix.shape[0]
-    upper = (columns > rows) & (entries != 0)
-    lower = (columns < rows) & (entries != 0)
-    keys = rows[upper] * side + columns[upper]  # ascending already
-    mirrored = columns[lower] * side + rows[lower]
-    if keys.size != mirrored.size:
-        return False
-    order = np.argsort(mirrored, kind="stable")
-    same = np.array_equal(keys, mirrored[order])
-    return bool(same and np.array_equal(entries[upper], entries[lower][order]))
 
 
 def _zero_rhs(case: Case) -> Measurement | None:

@@ -80,8 +80,10 @@ def _setting(case: Case) -> Setting:
     if target.size != matrix.shape[0] or min(matrix.shape) < 1:
         raise Malformed(f"{side} of {target.size} for a matrix {matrix.shape}")
     classes = _labels(loss, parameters, target)
-    if loss == "quadratic":
-        _symmetric(matrix)
+    if loss == "quadratic" and matrix.shape[0] != matrix.shape[1]:
+        raise Malformed(f"operator of shape {matrix.shape}")
+    if loss == "quadratic" and not matrix.is_symmetric():
+        raise Malformed("operator is not symmetric")
     n = matrix.shape[1] * classes
     x = real(case.value.get("coefficients"), "coefficients", 1)
     if x.size != n:
@@ -108,22 +110,6 @@ def _labels(loss: str, parameters: dict, target: np.ndarray) -> int:
     if not np.all(whole):
         raise Malformed(f"labels must be whole numbers below {classes}")
     return classes
-
-
-def _symmetric(matrix: Matrix) -> None:
-    if matrix.shape[0] != matrix.shape[1]:
-        raise Malformed(f"operator of shape {matrix.shape}")
-    if matrix.is_dense:
-        dense = matrix.dense()
-        same = np.array_equal(dense, dense.T)
-    else:
-        row, column, entry = matrix.rows(), matrix.indices, matrix.data
-        order = np.lexsort((row, column))
-        same = np.array_equal(row, column[order])
-        same = same and np.array_equal(column, row[order])
-        same = same and np.array_equal(entry, entry[order])
-    if not same:
-        raise Malformed("operator is not symmetric")
 
 
 def _terms(loss: str, parameters: dict, arrays, n: int) -> Terms:
