@@ -43,7 +43,9 @@ NAMED = tuple(name for name in hock_schittkowski_names() if name.startswith("HS"
 
 
 def benchmark() -> Report:
-    """All tables; about four minutes on two quiet cores, mostly compilation."""
+    """All tables; some twenty minutes, most of it on HS46 and HS47, whose Hessians are
+    singular at the minimum.
+    """
     report = Report("optimize-sketched-newton")
     report.tables.append(_evaluations())
     report.tables.append(_seconds("Control of an elliptic equation", PDEControl(6)))
