@@ -30,8 +30,6 @@ from lemmata.linear._box_regression import box_least_squares
 from lemmata.linear._policy import Round
 from lemmata.linear._tsallis import tsallis_weights
 
-pytestmark = pytest.mark.slow  # long to compile
-
 weights_of = jax.jit(tsallis_weights)
 regress = jax.jit(box_least_squares)
 
