@@ -64,7 +64,7 @@ $(VENV)/.base: $(INPUTS)
 	@echo "setting up $(VENV) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@$(INSTALL) -e checker -e '.[studies,report,files,amg]'
+	@$(INSTALL) -e checker -e '.[studies,report,files,amg,cones]'
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.base

@@ -34,6 +34,9 @@ PACKAGES = (
     "celer",
     "skglm",
     "optax",
+    "cvxpy",
+    "clarabel",
+    "scs",
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from lemmata_checker.definite import (
+    _shown,
     frobenius_norm,
     greatest_eigenvalue,
     least_eigenvalue,
@@ -15,6 +16,7 @@ from lemmata_checker.definite import (
     least_singular_value,
     spectral_norm,
 )
+from lemmata_checker.rigor import U
 
 SIZES, SEEDS = st.integers(1, 6), st.integers(0, 2**32 - 1)
 
@@ -165,3 +167,47 @@ def test_empty_and_zero():
     assert -1e-290 < least_eigenvalue(np.zeros((3, 3))) <= 0
     assert 0 <= spectral_norm(np.zeros((3, 2))) < 1e-290
     assert frobenius_norm(np.zeros((3, 2))) == 0
+
+
+def test_a_factorisation_pays_for_its_rounding():
+    """Cholesky runs to its end on matrices that are singular, and a little beyond."""
+    run = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        factor = rng.integers(-9, 10, (4, 3)) * 2.0 ** rng.integers(0, 16, 3)
+        singular = factor @ factor.T  # integers below 2^53: exact, and of rank 3
+        unit = U * float(np.max(np.diagonal(singular)))
+        for share in (0.1, 0.5, 1.05, 1.2, 1.5):
+            bound = _shown(singular, share * unit)
+            run += bound > -math.inf
+            assert bound <= 0
+    assert run > 100
+
+
+def test_a_long_column_pays_for_its_sum():
+    """1 and many numbers whose squares are below its rounding."""
+    column = np.full((2**20, 1), 2.0**-27)
+    column[0] = 1.0
+    square = 1 + F(2**20 - 1, 2**54)
+    assert F(spectral_norm(column)) ** 2 >= square
+
+
+def test_a_pencil_pays_for_forming_its_difference():
+    shown = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        turn = np.array([[1.0, rng.normal()], [0.0, 1.0]])
+        d = turn.T @ np.diag([1.0, 2.0 ** -rng.integers(20, 45)]) @ turn
+        h = (1 + rng.uniform()) * d
+        h[0, 1] = h[1, 0]
+        d[0, 1] = d[1, 0]
+        s = least_pencil(h, d)
+        if s == -math.inf:
+            continue
+        shown += 1
+        entries = ((0, 0), (0, 1), (1, 1))
+        a, b, c = (F(h[i]) - F(s) * F(d[i]) for i in entries)
+        assert a >= 0
+        assert c >= 0
+        assert a * c >= b * b
+    assert shown > 0

@@ -17,7 +17,7 @@ from lemmata_checker.rules.optimize_sensing_operator import (
     image,
     sensing_of,
 )
-from lemmata_checker.rules.optimize_sensing_spectrum import singular_values
+from lemmata_checker.spectrum import singular_values
 
 from . import sensing
 from .sensing import N1, N2, case, packed, semidefinite

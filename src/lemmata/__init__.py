@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         catalogue as catalogue,
         core as core,
         data as data,
+        geometry as geometry,
         linear as linear,
         optimize as optimize,
         transport as transport,
@@ -36,6 +37,7 @@ __all__ = [
     "compare",
     "core",
     "data",
+    "geometry",
     "linear",
     "load",
     "optimize",
@@ -43,7 +45,17 @@ __all__ = [
     "solve",
     "transport",
 ]
-_PACKAGES = ("catalogue", "core", "data", "linear", "optimize", "transport")
+# The room `certify` can be called like the function of that name.
+_PACKAGES = (
+    "catalogue",
+    "certify",
+    "core",
+    "data",
+    "geometry",
+    "linear",
+    "optimize",
+    "transport",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -93,6 +93,7 @@ def test_catalogue_agrees_with_the_classes(slug):
 # Options of the packed form that are fields of a part (a metric of the cost).
 _UNPACKED_OPTIONS = (
     "CompositeProblem",
+    "ConvexReLU",
     "EntropicTransport",
     "EqualityConstrained",
     "HeatEquation2D",
@@ -100,6 +101,7 @@ _UNPACKED_OPTIONS = (
     "SparseTransport",
     "MatrixSensing",
     "Planted",
+    "RobustConvexReLU",
 )
 
 

@@ -105,7 +105,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=FILE|VALUE",
-        help="judge on your own array (.npy .npz .csv .tsv .mtx) or value; repeatable",
+        help="judge on your own array (.npy .npz .csv .tsv .mtx), network (.onnx) or "
+        "value; repeatable",
     )
     add(
         "--require",

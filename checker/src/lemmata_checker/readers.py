@@ -70,6 +70,11 @@ def read_sparse(path: str | Path, max_bytes: int = MAX_BYTES) -> CSR:
         raise Unreadable(f"{path}: {error}") from error
 
 
+def read_bytes(path: str | Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """A file's bytes, if it is a file and not too large. Raises `Unreadable`."""
+    return _load(Path(path), max_bytes)
+
+
 def _split(path: str | Path) -> tuple[Path, str | None]:
     """`file.npz#name` as file and name; a file that is called so comes first."""
     text = os.fspath(path)

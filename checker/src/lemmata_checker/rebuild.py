@@ -2,12 +2,14 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .document import Document, Signature
+from .document import Document, Signature, signatures
 from .errors import BadRequest, Unreadable
 from .packed import Packed, canonical, digest
 from .readers import CSR, read_array, read_sparse
@@ -41,6 +43,8 @@ def rebuild(document: Document, given: Mapping[str, str]) -> Rebuilt:
     that does not fit, and arrays that are neither embedded nor given;
     `Unreadable` for a file.
     """
+    certified = document
+    document, given, network = _with_network(document, given)
     problem = document.problem
     known = [*document.arrays, *problem.json]
     sparse = {name: given[name] for name in given if _is_sparse(name, document)}
@@ -68,10 +72,38 @@ def rebuild(document: Document, given: Mapping[str, str]) -> Rebuilt:
         for name, stated in problem.json.items()
     }
     rebuilt = Packed(problem.kind, fields, arrays)
-    same = not given or digest(rebuilt) == document.digest
-    return Rebuilt(rebuilt, _sources(document, rebuilt, given, same), same)
+    same = not (given or network) or digest(rebuilt) == document.digest
+    origins = given | dict.fromkeys(network, "")
+    return Rebuilt(rebuilt, _sources(certified, rebuilt, origins, same), same)
 
 
+def _with_network(
+    document: Document, given: Mapping[str, str]
+) -> tuple[Document, dict[str, str], list[str]]:
+    """The document with the network of an ONNX file instead of its own.
+
+    **Returns:** it, what else was given, and the names of what came from the file.
+    """
+    given, stated = dict(given), document.problem.json.get("network")
+    file = given.get("network", "")
+    if not (file.lower().endswith(".onnx") and isinstance(stated, dict)):
+        return document, given, []
+    from .onnx import read_onnx  # rarely needed
+
+    try:
+        content, parts = read_onnx(given.pop("network"))
+    except Unreadable as error:
+        raise Unreadable(f"problem 'network': {error}") from error
+    old = document.problem
+    kept = {n: s for n, s in document.arrays.items() if not _NETWORK.fullmatch(n)}
+    held = {n: a for n, a in old.arrays.items() if n in kept}
+    fresh = signatures(Packed(old.kind, {}, parts))
+    problem = Packed(old.kind, old.json | {"network": content}, held | parts)
+    changed = replace(document, problem=problem, arrays=kept | fresh)
+    return changed, given, ["network", *parts]
+
+
+_NETWORK = re.compile(r"network_[0-9]+_(weight|bias)")
 _PARTS = ("data", "indices", "indptr")
 
 

@@ -118,13 +118,16 @@ def _to_convert(
         name for name in files if name in arrays and not judge_reads(files[name])
     ]
     given = {*files, *(f"{name}_{part}" for name in files for part in _data.PARTS)}
+    given |= {name for name in arrays if _data.stem(name) in files}
     absent = [] if embedded else [name for name in arrays if name not in given]
     return foreign + absent
 
 
 def _names(name: str, arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether the problem has an array of this name, or a sparse matrix."""
-    return name in arrays or all(f"{name}_{part}" in arrays for part in _data.PARTS)
+    """Whether the problem has an array of this name, a sparse matrix, or a network."""
+    if any(name == _data.stem(array) for array in arrays):
+        return True
+    return all(f"{name}_{part}" in arrays for part in _data.PARTS)
 
 
 def _command(
@@ -136,7 +139,7 @@ def _command(
     files |= {name: str(folder / "problem" / f"{name}.npy") for name in converted}
     pairs = [f"{name}={file}" for name, file in files.items()]
     for name in question.parameters:
-        if name in packed.json:
+        if name in packed.json and name not in files:
             pairs.append(f"{name}={_text(packed.json[name])}")
     words = ["lemmata-check", str(folder / ANSWER)]
     return shlex.join(words + [word for pair in pairs for word in ("--problem", pair)])

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import catalogue
+from ._data import stem
 from ._refusal import Refusal, nearest
 from ._request import Request
 from ._schema import fit_all, required
@@ -13,15 +14,16 @@ def problem(entry: catalogue.Entry, request: Request) -> catalogue.Problem:
     """The problem named, or the first one that the given data fit."""
     options = [name for name in request.problem if name != "kind"]
     candidates = _candidates(entry, request)
-    _known("data", request.data, [d.name for p in candidates for d in p.data])
+    data = {stem(name): file for name, file in request.data.items()}
+    _known("data", data, [d.name for p in candidates for d in p.data])
     _known_option(entry, options, [o.name for p in candidates for o in p.options])
     for found in candidates:
         names = {data.name for data in found.data}
-        enough = names.issuperset(request.data) and not missing(found, request.data)
+        enough = names.issuperset(data) and not missing(found, data)
         if enough and {o.name for o in found.options}.issuperset(options):
             return found
-    fitting = [p for p in candidates if {d.name for d in p.data} >= {*request.data}]
-    if fitting and (lacking := missing(fitting[0], request.data)):
+    fitting = [p for p in candidates if {d.name for d in p.data} >= {*data}]
+    if fitting and (lacking := missing(fitting[0], data)):
         flags = " ".join(f"--data {name}=FILE" for name in lacking)
         raise Refusal(
             f"{fitting[0].name} also needs {' and '.join(lacking)}: pass {flags}."

@@ -7,6 +7,7 @@ import numpy as np
 from ..case import Case, Malformed, Measurement, Rule
 from ..definite import frobenius_norm, spectral_norm
 from ..rigor import U, gamma
+from ..spectrum import singular_values
 from .optimize_sensing import product_of
 from .optimize_sensing_operator import (
     PLANTED,
@@ -19,7 +20,6 @@ from .optimize_sensing_operator import (
     sensing_of,
     truth_of,
 )
-from .optimize_sensing_spectrum import singular_values
 
 RESOLVED = 1e-2  # of an error: rounding may be so much of it
 PAIR = 1e-12  # relative: a recorded iterate is the step of the one before

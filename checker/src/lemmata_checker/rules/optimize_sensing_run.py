@@ -7,6 +7,7 @@ import numpy as np
 from ..case import Case, Malformed, Measurement, Rule
 from ..definite import frobenius_norm, spectral_norm
 from ..rigor import TINY, U, gamma
+from ..spectrum import singular_values
 from .optimize_sensing_floor import positive, said
 from .optimize_sensing_operator import (
     PLANTED,
@@ -19,7 +20,6 @@ from .optimize_sensing_operator import (
     truth_of,
     whole,
 )
-from .optimize_sensing_spectrum import fitted_slope, singular_values
 
 WINDOW = (1e-20, 1e-6)  # squared relative error (or residual) in which rates are read
 POINTS = 8
@@ -149,8 +149,8 @@ def _series(case: Case, first: float) -> tuple[np.ndarray, np.ndarray]:
 def _rate(case: Case, rank: int, first: float = -1.0) -> Measurement:
     eta = positive(case, "step_size")
     steps, logs = _series(case, first)
-    slope, half = fitted_slope(steps, logs), len(steps) // 2
-    halves = [fitted_slope(steps[s], logs[s]) for s in (slice(half), slice(half, None))]
+    slope, half = _slope(steps, logs), len(steps) // 2
+    halves = [_slope(steps[s], logs[s]) for s in (slice(half), slice(half, None))]
     straight = max(halves) < 0 and min(halves) >= STRAIGHT * max(halves)
     predicted = predicted_slope(*factors_of(case), rank, eta)
     return Measurement(
@@ -210,6 +210,13 @@ def acceleration(case: Case) -> Measurement:
         eta = positive(case, "step_size")
         found.figures["-2 eta sigma_r^2 / b^2"] = -2 * eta * float(sigma) ** 2 / square
     return found
+
+
+def _slope(t: np.ndarray, y: np.ndarray) -> float:
+    """Least-squares slope of y over t, NaN for fewer than two different t."""
+    t = t - np.mean(t)
+    square = float(np.sum(t * t))
+    return float(np.sum(t * y)) / square if square > 0 else math.nan
 
 
 RULES: tuple[Rule, ...] = (

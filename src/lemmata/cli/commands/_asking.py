@@ -1,6 +1,7 @@
 """Arguments and first steps that `solve` and `certify` share."""
 
 import argparse
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ... import catalogue
@@ -32,8 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=FILE",
         help="arrays, by the names that `lemmata info` shows: .npy .npz .csv .tsv .mtx "
-        ".parquet, pictures; FILE#PART takes an array of .npz, columns of .parquet, or "
-        "some pixels, photo.png#colours=1000",
+        ".parquet, pictures, a network as .onnx; FILE#PART takes an array of .npz, "
+        "columns of .parquet, or some pixels, photo.png#colours=1000",
     )
     parser.add_argument(
         "--option",
@@ -54,6 +55,8 @@ def ask(args: argparse.Namespace) -> Asked:
     """Checks everything that is cheap first, then reads files, then loads the room."""
     request = _request.gather(args)
     entry = catalogue.entry(request.slug)
+    networks = _data.networks("--data", request.data)
+    request = replace(request, problem=dict(request.problem) | networks)
     _build.check_method(entry, request)
     found = _select.problem(entry, request)
     parameters = _select.parameters(entry, found, request)

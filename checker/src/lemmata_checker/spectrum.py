@@ -5,13 +5,11 @@ s_i(U S V') within sigma_min(U) sigma_min(V) s_i and ||U|| ||V|| s_i (Horn and J
 Matrix Analysis, 2013, sections 4.5 and 7.3).
 """
 
-import math
-
 import numpy as np
 
-from ..case import Malformed
-from ..definite import frobenius_norm
-from ..rigor import U, gamma
+from .definite import frobenius_norm
+from .errors import Malformed
+from .rigor import U, gamma
 
 
 def singular_values(
@@ -44,10 +42,3 @@ def _skew(basis: np.ndarray) -> float:
     gram = basis.T @ basis - np.eye(k)
     size = frobenius_norm(basis)
     return (frobenius_norm(gram) + gamma(n + 4) * size * size) * (1 + 8 * U)
-
-
-def fitted_slope(t: np.ndarray, y: np.ndarray) -> float:
-    """Least-squares slope of y over t, NaN for fewer than two different t."""
-    t = t - np.mean(t)
-    square = float(np.sum(t * t))
-    return float(np.sum(t * y)) / square if square > 0 else math.nan

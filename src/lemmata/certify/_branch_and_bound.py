@@ -1,0 +1,300 @@
+"""Best-first branch and bound on the signs of ReLUs.
+
+Source: Shi et al., NeurIPS 2022 (arXiv 2210.07394), section 4.3; pruning by linear
+programs is ours, and makes the bound exact on small networks.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, final
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from lemmata_checker.network import network_of
+
+from ..core import CONVERGED, AbstractMethod, AnyArray, Outcome, require, run
+from ._bound_methods import SLACK, BoundPropagation
+from ._box_question import rows_of
+from ._branching import (
+    AbstractHeuristic,
+    Area,
+    Domains,
+    bound_domains,
+    neuron_counts,
+)
+from ._local_lipschitz import LipschitzBounds, LocalLipschitz
+from ._point_search import strict_norm
+from ._sign_programs import decide_signs
+from ._split_tree import TreeState
+
+
+class AbstractPruning(eqx.Module):
+    """Whether domains without a point are looked for."""
+
+
+@final
+class NoPruning(AbstractPruning):
+    """No sign pattern is tested: the bound may stay above the exact constant."""
+
+
+@final
+class SignPrograms(AbstractPruning):
+    """One linear program per domain: has the box a point with these signs?"""
+
+
+_EXHAUSTED = Outcome(
+    "converged",
+    "No domain is left to split. Sign patterns were not tested, so the bounds may stay "
+    "above the exact constants; pass prune=SignPrograms() on small networks.",
+)
+_LIMIT = Outcome(
+    "max_domains",
+    "As many domains as allowed were looked at; the bounds hold. Raise max_domains.",
+)
+
+
+class _Trial(NamedTuple):
+    """Children (p, 2, ...) of p domains: those of `Domains`, and their signs."""
+
+    bound: Any
+    empty: Any
+    lower: Any
+    upper: Any
+    scores: Any
+    signs: Any
+
+
+def _by_pair(slopes: Mapping[str, Any]) -> dict[tuple[int, int], Any]:
+    """By the activations that each `slopes_TARGET_NODE` speaks of."""
+    pairs = {name: name.split("_")[1:] for name in slopes}
+    return {(int(t), int(k)): slopes[name] for name, (t, k) in pairs.items()}
+
+
+@eqx.filter_jit
+def _root(problem: Any, method: Any, key: Any) -> Any:
+    return run(problem, method, key, max_steps=method.search.steps)[1]
+
+
+@eqx.filter_jit
+def _strict(network: Any, points: Any, rows: Any) -> Any:
+    return jax.vmap(lambda x, row: strict_norm(network, x, row))(points, rows)
+
+
+@final
+class BranchAndBound(AbstractMethod):
+    """Splits the box by signs of ReLUs until upper and lower bounds meet.
+
+    **Options:**
+
+    - `inner`: the first bound, and the search for lower bounds.
+    - `heuristic`: `Area()` or `Babsr()`: which neuron is split.
+    - `prune`: `NoPruning()`, or `SignPrograms()`: drop domains without a point, exact.
+    - `batch_size`: domains bounded at once, >= 2.
+    - `max_domains`: stop after so many, >= 1; `solve(..., time_limit=60)` limits time.
+    - `rtol`: stop when each bound is within this of the attained norm, >= 1e-8.
+    """
+
+    inner: BoundPropagation = BoundPropagation()
+    heuristic: AbstractHeuristic = Area()
+    prune: AbstractPruning = NoPruning()
+    batch_size: int = eqx.field(static=True, default=128)
+    max_domains: int = eqx.field(static=True, default=200_000)
+    rtol: float | AnyArray = 1e-3
+
+    host: ClassVar[bool] = True
+
+    def validate(self) -> None:
+        for name, kind in (
+            ("inner", BoundPropagation),
+            ("heuristic", AbstractHeuristic),
+            ("prune", AbstractPruning),
+        ):
+            found = getattr(self, name)
+            expected = f"a {kind.__name__}"
+            require(self, name, isinstance(found, kind), expected=expected, got=found)
+        good = self.batch_size >= 2
+        require(self, "batch_size", good, expected=">= 2", got=self.batch_size)
+        good = self.max_domains >= 1
+        require(self, "max_domains", good, expected=">= 1", got=self.max_domains)
+        require(self, "rtol", self.rtol >= 1e-8, expected=">= 1e-8", got=self.rtol)
+        tried = self.heuristic.tried
+        require(self, "heuristic", tried >= 1, expected="tried >= 1", got=tried)
+
+    def init(self, problem: LocalLipschitz, key: Any) -> TreeState:
+        state = _root(problem, self.inner, key)
+        rows = rows_of(problem)
+        split, every = neuron_counts(problem.network)
+        count = len(rows)
+        slopes = {n: np.asarray(s) for n, s in state.bounds.slopes.items()}
+        signs = np.zeros((count, split), dtype=np.int8)
+        wide = np.full((count, every), np.inf)
+        found = self._bounded(problem, slopes, rows, signs, (-wide, wide))
+        bound = np.minimum(found.bound, np.asarray(state.bounds.norm))
+        blank = np.zeros(count, dtype=np.int64)
+        of_use = np.any(found.scores > 0, axis=1)
+        return TreeState(
+            np.full(count, -1),
+            blank,
+            blank,
+            np.arange(count),
+            np.where(np.isfinite(bound), bound, np.asarray(state.bounds.norm)),
+            np.flatnonzero(of_use),
+            signs[of_use],
+            found.lower[of_use],
+            found.upper[of_use],
+            found.scores[of_use],
+            np.zeros((0, split)),
+            np.array(state.found.norms) * (1 - SLACK),
+            np.array(state.found.best),
+            np.asarray(state.bounds.lower),
+            np.asarray(state.bounds.upper),
+            slopes,
+        )
+
+    def step(self, problem: LocalLipschitz, state: TreeState) -> TreeState:
+        state = TreeState.from_arrays(state.to_arrays())
+        excess = state.excess()
+        alive = np.flatnonzero(excess > 1 + self.rtol)
+        width = max(1, self.batch_size // (2 * self.heuristic.tried))
+        order = np.argsort(-excess[alive], kind="stable")[:width]
+        taken = alive[order]
+        parents = state.open_node[taken]
+        trial, neurons = self._tried(problem, state, taken)
+        nodes = state.grow(parents, neurons, trial.bound)
+        rest = np.ones(len(state.open_node), dtype=bool)
+        rest[taken] = False
+        state.keep_open(rest)
+        self._enqueue(problem, state, nodes, trial)
+        return state
+
+    def _tried(self, problem: Any, state: TreeState, taken: np.ndarray) -> Any:
+        """Children (p, 2, ...) of each domain by its best neuron, and these neurons."""
+        tried = min(self.heuristic.tried, state.open_scores.shape[1])
+        scores = state.open_scores[taken]
+        ranked = np.argsort(-scores, axis=1, kind="stable")[:, :tried]
+        count = len(taken)
+        signs = np.repeat(state.open_signs[taken], 2 * tried, axis=0)
+        places = np.repeat(ranked.reshape(-1), 2)
+        signs[np.arange(len(signs)), places] = np.tile([1, -1], count * tried)
+        lower = np.repeat(state.open_lower[taken], 2 * tried, axis=0)
+        upper = np.repeat(state.open_upper[taken], 2 * tried, axis=0)
+        rows = rows_of(problem)[state.row[state.open_node[taken]]]
+        rows = np.repeat(rows, 2 * tried, axis=0)
+        found = self._bounded(problem, state.slopes, rows, signs, (lower, upper))
+        worst = found.bound.reshape(count, tried, 2).max(axis=2)
+        useless = np.take_along_axis(scores, ranked, axis=1) <= 0
+        best = np.argmin(np.where(useless, np.inf, worst), axis=1)
+        shaped = [
+            np.reshape(a, (count, tried, 2, *a.shape[1:])) for a in (*found, signs)
+        ]
+        picked = [a[np.arange(count), best] for a in shaped]
+        return _Trial(*picked), ranked[np.arange(count), best]
+
+    def _bounded(self, problem, slopes, rows, signs, above) -> Any:
+        """`bound_domains` in batches of one shape."""
+        box, named = (problem.lower, problem.upper), _by_pair(slopes)
+        size, parts = self.batch_size, []
+        for start in range(0, len(rows), size):
+            arrays = [a[start : start + size] for a in (rows, signs, *above)]
+            short = size - len(arrays[0])
+            full = [
+                np.concatenate([a, np.repeat(a[:1], short, axis=0)]) for a in arrays
+            ]
+            found = bound_domains(
+                problem.network,
+                box,
+                named,
+                self.heuristic,
+                full[0],
+                full[1],
+                (full[2], full[3]),
+            )
+            parts.append([np.asarray(a)[: len(arrays[0])] for a in found])
+        return Domains(*(np.concatenate(p) for p in zip(*parts, strict=True)))
+
+    def _enqueue(self, problem: Any, state: TreeState, nodes: Any, trial: Any) -> None:
+        """Children that may still matter become open; others stay leaves."""
+        flat = [a.reshape(-1, *a.shape[2:]) for a in trial]
+        bound, empty, lower, upper, scores, signs = flat
+        node = nodes.reshape(-1)
+        alive = ~empty & (state.bound[node] > state.norms[state.row[node]])
+        if isinstance(self.prune, SignPrograms):
+            alive &= self._possible(problem, state, node, alive, signs, lower, upper)
+        open_ = alive & np.any(scores > 0, axis=1)
+        parts = (node, signs, lower, upper, scores)
+        state.add_open(*(a[open_] for a in parts))
+
+    def _possible(self, problem, state, node, alive, signs, lower, upper) -> Any:
+        """Whether each domain may have a point; points become lower bounds."""
+        records = network_of(*problem.network.records())
+        box, possible = (problem.lower, problem.upper), np.ones(len(node), dtype=bool)
+        points, rows = [], []
+        for i in np.flatnonzero(alive):
+            verdict = decide_signs(records, box, signs[i], lower[i], upper[i])
+            if verdict.multipliers is not None:
+                possible[i] = False
+                state.neuron[node[i]] = -2 - len(state.infeasible)
+                table = (state.infeasible, verdict.multipliers[None])
+                state.infeasible = np.concatenate(table)
+            elif verdict.point is not None:
+                points.append(verdict.point)
+                rows.append(int(state.row[node[i]]))
+        if points:
+            self._raise_lower(problem, state, np.stack(points), np.asarray(rows))
+        return possible
+
+    def _raise_lower(self, problem, state, points, rows) -> None:
+        size = self.batch_size
+        full = np.concatenate(
+            [points, np.repeat(points[:1], -len(points) % size, axis=0)]
+        )
+        wide = np.concatenate([rows, np.repeat(rows[:1], -len(rows) % size)])
+        every = rows_of(problem)
+        for start in range(0, len(full), size):
+            part = full[start : start + size]
+            norms = _strict(problem.network, part, every[wide[start : start + size]])
+            for i, norm in enumerate(np.asarray(norms) * (1 - SLACK)):
+                r = wide[start + i]
+                if norm > state.norms[r]:
+                    state.norms[r], state.points[r] = norm, part[i]
+
+    def done(self, problem: LocalLipschitz, state: TreeState) -> bool:
+        if len(state.neuron) >= self.max_domains:
+            return True
+        return not np.any(state.excess() > 1 + self.rtol)
+
+    def finish(self, problem: LocalLipschitz, state: TreeState) -> LipschitzBounds:
+        whole = len(state.neuron) > len(state.norms)
+        return LipschitzBounds(
+            state.upper,
+            np.minimum(state.norms, state.upper),
+            state.jacobian_lower,
+            state.jacobian_upper,
+            state.points,
+            state.preorder() if whole else None,
+            state.infeasible if len(state.infeasible) else None,
+            dict(state.slopes),
+        )
+
+    def outcome(self, problem: LocalLipschitz, state: TreeState) -> Outcome:
+        if np.any(state.excess() > 1 + self.rtol):
+            return _LIMIT
+        met = state.upper <= state.norms * (1 + self.rtol)
+        return CONVERGED if np.all(met) else _EXHAUSTED
+
+    def observe(self, problem: LocalLipschitz, state: TreeState) -> dict[str, Any]:
+        return {
+            "lipschitz_upper": float(np.max(state.upper)),
+            "lipschitz_lower": float(np.max(state.norms)),
+            "domains": len(state.neuron),
+        }
+
+    def to_arrays(self, state: TreeState) -> dict[str, np.ndarray]:
+        return state.to_arrays()
+
+    def from_arrays(self, problem: Any, arrays: Mapping[str, np.ndarray]) -> TreeState:
+        return TreeState.from_arrays(arrays)
+
+    def citations(self) -> tuple[str, ...]:
+        return ("shi2022efficiently",)
