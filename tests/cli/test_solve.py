@@ -153,7 +153,13 @@ def test_interrupt_keeps_the_answer_so_far(lemmata, monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(_progress, "of_run", lambda wanted: press)
-    done = lemmata(*SOLVE, "-o", "out", "--option", "tol=-1")
+    # A shell has its background jobs ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        limit = ("--max-steps", "1000000")
+        done = lemmata(*SOLVE, "-o", "out", "--option", "tol=-1", *limit)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert done.code == 130
     assert lm.load("out/answer.lemma").result.name == "interrupted"
 
