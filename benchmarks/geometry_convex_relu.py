@@ -51,7 +51,7 @@ def directions(columns: int, count: int) -> Given:
 
 
 def _large(rows: int, patterns: int) -> Table:
-    """The size that the specification names; accuracy is the certified cost."""
+    """At full size; accuracy is the certified cost."""
     x, y = tumours(rows, 29)
     problem = ConvexReLU(x, y, weight_decay=1.0, patterns=directions(30, patterns))
     contenders = [

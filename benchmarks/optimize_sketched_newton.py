@@ -228,13 +228,14 @@ def _false_successes() -> dict[str, Any]:
         for who, peer in peers.items():
             try:
                 answer = peer(problem)
-                point = answer.x if np.all(np.isfinite(answer.x)) else problem.x0
-                said.setdefault(who, []).append(answer.success)
-                value = problem.candidate(x=point)
-                true.setdefault(who, []).append(_minimum(problem, value))
             except Exception:  # a peer that gives up loudly claims no success
                 said.setdefault(who, []).append(False)
                 true.setdefault(who, []).append(False)
+                continue
+            point = answer.x if np.all(np.isfinite(answer.x)) else problem.x0
+            said.setdefault(who, []).append(answer.success)
+            value = problem.candidate(x=point)
+            true.setdefault(who, []).append(_minimum(problem, value))
     return false_successes(len(cases), said, true)
 
 

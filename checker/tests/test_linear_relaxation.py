@@ -143,7 +143,7 @@ def test_altered_cg_counts_are_refused(change):
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_cg_bound_on_random_definite_matrices(seed):
-    """Theorem 7.17 needs no ordering; the spec's range of lam2 fails, the bound not."""
+    """Theorem 7.17 needs no ordering; lam2 leaves [-1/4, 0], the bound holds."""
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(6, 6))
     matrix = a @ a.T + 0.05 * np.eye(6)

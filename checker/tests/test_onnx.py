@@ -4,16 +4,13 @@ import random
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from lemmata_checker.errors import Unreadable
 from lemmata_checker.network import network_of
 from lemmata_checker.onnx import parse_onnx, read_onnx
 from lemmata_checker.rules._certify_lipschitz_values import Values
-
-onnx = pytest.importorskip("onnx")
-
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 RNG = np.random.default_rng(0)
 

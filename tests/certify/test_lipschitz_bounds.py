@@ -62,7 +62,7 @@ def test_order_of_the_four_bounds(op):
             points = centre + radius * rng.uniform(-1, 1, size=(20, 4))
             sampled = slopes_at(network, points).max(axis=0)
         four = np.asarray(four)
-        # a linear relaxation promises no order; rounding: 1e-9 as in the specification
+        # a linear relaxation promises no order; rounding: 1e-9
         assert np.all(four[:-1] <= four[1:] * (1 + 1e-9)), i
         assert np.all(sampled <= four[0] * (1 + 1e-12)), i
 

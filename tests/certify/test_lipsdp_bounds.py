@@ -105,7 +105,7 @@ def test_forms_are_ordered():
     found = [truth, *found, bound(problem, NormProduct())]
     assert all(a <= b * (1 + 1e-7) for a, b in zip(found, found[1:], strict=False))
     assert bound(problem, BruteForce()) == pytest.approx(truth, rel=1e-8)
-    # the spec's own tolerance: all multipliers are ill conditioned
+    # all multipliers together are ill conditioned
     every = bound(problem, LipSDP(AllMultipliers()))
     assert every == pytest.approx(found[1], rel=1e-3)
 

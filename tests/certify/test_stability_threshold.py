@@ -82,7 +82,7 @@ def test_orthogonal_gradients_meet_the_trace_bound():
     n, length = 5, 1.7
     rows = np.tile(length * np.eye(n, 12)[:, None], (25, 1, 1, 1))
     trace = length**2
-    # to 1e-12, as the specification asks
+    # to 1e-12: closed forms, a few roundings
     np.testing.assert_allclose(thresholds(rows, 1), 2 / trace, rtol=1e-12)
     np.testing.assert_allclose(thresholds(rows, n), 2 * n / length**2, rtol=1e-12)
 

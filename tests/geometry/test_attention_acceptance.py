@@ -1,4 +1,4 @@
-"""The specification's own figures for attention, over many runs."""
+"""Figures for attention over many runs: cosines, ranks, selections kept."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def far_out(trials=12):
 
 @pytest.mark.slow
 def test_local_convergence_from_far_out():
-    """The specification asks for 95% from ||W|| = 1000."""
+    """At least 95% of them, from ||W|| = 1000."""
     cases = far_out(20)
     kept = 0
     for problem, chosen, weights in cases:

@@ -281,7 +281,7 @@ def test_both_norms_agree_with_cvxpy():
 
 @pytest.mark.slow
 def test_ranks_are_ordered():
-    """The specification's medians at n = 6: 3 to 4 nuclear, 6 Frobenius."""
+    """Medians at n = 6: 3 to 4 nuclear, 6 Frobenius."""
     found = []
     for seed in range(20):
         tokens, queries, _, _, scores = sequences(6, 8, 10, seed)

@@ -110,7 +110,7 @@ def test_admm_with_a_copy_of_the_predictions(loss):
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["squared", "hinge", "logistic"])
 def test_random_blocks_reach_the_objective(loss):
-    """Within 1e-3: the specification's figure. Penalties suit the loss's curvature."""
+    """Within 1e-3: Penalties suit the loss's curvature."""
     problem = program(loss)
     reference = lm.solve(problem).value.objective
     method = RandomizedBlockADMM({"squared": 1.0, "hinge": 0.3, "logistic": 0.05}[loss])
@@ -234,7 +234,7 @@ def test_a_foreign_network_gets_a_gap_and_patterns_may_be_too_few():
 
 
 @pytest.mark.slow
-def test_newton_at_the_size_of_the_specification():
+def test_newton_at_full_size():
     """120 rows, 8 columns and ones, 30 patterns; Clarabel there: 12.153763."""
     x, y = load_breast_cancer(return_X_y=True)
     x = ((x - x.mean(axis=0)) / x.std(axis=0))[:120, :8]

@@ -85,7 +85,7 @@ def test_projections_agree_with_non_negative_least_squares(seed, d, n):
 
 
 def test_woodbury_and_cholesky_agree():
-    """To 1e-9, at two penalties: the specification's figure."""
+    """To 1e-9, at two penalties."""
     rng = np.random.default_rng(4)
     x = rng.normal(size=(20, 3))
     d = Sampled(6).of(x).active

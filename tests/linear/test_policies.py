@@ -209,7 +209,7 @@ def test_learners_on_the_papers_shifts(concentration):
     assert np.mean([c[-500:].mean() for c in learned]) <= 1.15 * young
     plain = [counts(TsallisINF(), key)[-500:].mean() for key in range(5)]
     assert np.mean(plain) <= 1.15 * best[-500:].mean()
-    if concentration == HIGH:  # the spec's figure against Gauss-Seidel
+    if concentration == HIGH:  # against Gauss-Seidel
         assert max(c.sum() for c in learned) <= 0.25 * fixed[0].sum()
 
 

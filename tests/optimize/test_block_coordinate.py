@@ -203,7 +203,7 @@ def gaps(rules, steps=500):
 
 
 def test_greedy_rules_beat_random_ones():
-    """The paper's ordering, with the margins of the specification."""
+    """The paper's ordering, with margins."""
     found = gaps([RandomSelection(), GS(), GSL(), GSD(), GSQ()])
     for rule in ("GSL", "GSD", "GSQ"):
         assert found[rule] <= 0.1 * found["GS"]

@@ -94,7 +94,7 @@ def test_infinite_answer_is_judged_and_refused():
 
 @pytest.mark.parametrize("n", [3, 6])
 def test_control_encloses_the_known_minimum(n):
-    """The spec's optimal values; first residual of the reference at n = 3: 19.187."""
+    """Known optimal values; first residual of the reference at n = 3: 19.187."""
     problem = PDEControl(n)
     judged = lm.certify(problem, newton(problem))
     assert judged.certified, str(judged)

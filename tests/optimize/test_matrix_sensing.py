@@ -1,4 +1,4 @@
-"""Matrix sensing reproduces the paper's picture, line by line of its specification."""
+"""Matrix sensing reproduces the paper's picture, line by line."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from lemmata.optimize import (
 from lemmata.optimize._gradient_descent import rebalanced
 
 NEVER = 10**9  # patience of a run that is to go on
-SPREAD = 0.3 / 50**0.5  # the specification's 0.1 * 3 / sqrt(50)
+SPREAD = 0.3 / 50**0.5  # 0.1 * 3 / sqrt(50)
 
 
 def solve(problem, method, steps=None, **options):

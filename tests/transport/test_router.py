@@ -1,4 +1,4 @@
-"""Routers: loads within the buffers, coverage at the spec's figures, bad input."""
+"""Routers: loads within the buffers, coverage, bad input."""
 
 import equinox as eqx
 import jax

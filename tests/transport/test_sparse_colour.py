@@ -1,4 +1,4 @@
-"""Colour transfer between two photographs, at the figures of the spec and of POT."""
+"""Colour transfer between two photographs, at POT's figures and far below."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def _row_error(problem, plan):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("cap", "rows", "gap"),
-    # The spec asks for 1e-5 and 2e-5 at 8, for 0.02 at 4; POT's rows are off by 0.020,
+    # Wanted: 1e-5 and 2e-5 at 8, 0.02 at 4; POT's rows are off by 0.020,
     # 0.12 and 0.345 at 8, 4 and 2, which must be halved at least.
     [(8, 1e-12, 2e-5), (4, 1e-12, 2e-4), (2, 0.01, None)],
 )

@@ -52,7 +52,7 @@ def test_loss_gradient_is_the_plan_and_the_potentials(instance, value):
     direction = rng.normal(size=cost.shape)
     ends = [answer(cost + s * STEP * direction, source, target) for s in (1, -1)]
     slope = float(ends[0].dual_value - ends[1].dual_value) / (2 * STEP)
-    # The spec's 1e-8 on the gradient; rounding of D over STEP is 1e-11.
+    # 1e-8 on the gradient; rounding of D over STEP is 1e-11.
     assert np.sum(gradients[0] * direction) == pytest.approx(slope, abs=1e-8)
     # Balanced changes of the weights move D by the potentials.
     change = rng.normal(size=10) * source
@@ -82,7 +82,7 @@ def test_plan_derivative_agrees_with_central_differences(instance, value):
     ]
     np.testing.assert_array_equal(ends[0] > 0, ends[1] > 0)  # not degenerate
     slope = np.sum(weights * (ends[0] - ends[1])) / (2 * STEP)
-    # The spec's 1e-5; the plan is accurate to 1e-15, over STEP 1e-10.
+    # 1e-5; the plan is accurate to 1e-15, over STEP 1e-10.
     assert np.sum(gradients[0] * direction) == pytest.approx(slope, abs=1e-5)
     change = rng.normal(size=10) * source
     change -= source * change.sum()

@@ -51,7 +51,7 @@ def test_equals_brute_force_over_supports(found):
             continue
         for cap in range(1, length + 1):
             value = results[cap].value[row]
-            # The spec's 1e-12: some ten operations on numbers of size 10.
+            # 1e-12: some ten operations on numbers of size 10.
             assert abs(value - brute_force(s, mass[row], cap)) <= 1e-12 * (
                 1 + abs(value)
             )

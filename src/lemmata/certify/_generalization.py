@@ -132,7 +132,8 @@ class GeneralizationBounds(AbstractProblem):
 
     def test_errors(self) -> tuple[int, int]:
         """Errors on the test set, and its size."""
-        held = Sample(self.test_inputs, self.test_labels)  # type: ignore[arg-type]
+        inputs, labels = map(np.asarray, (self.test_inputs, self.test_labels))
+        held = Sample(inputs, labels)
         return self.model.errors(held), len(held.labels)
 
     def risk(self) -> np.ndarray | None:

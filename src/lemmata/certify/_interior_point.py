@@ -206,7 +206,10 @@ def _moved(inequality, state, move: _Move, lengths, cost) -> InteriorState:
     matrix = inequality.matrix(theta)
     gap = jnp.sum(matrix * after) + reduced @ theta
     good = (first > LEAST_STEP) & jnp.isfinite(gap) & (second > LEAST_STEP)
-    keep = lambda new, old: jnp.where(good, new, old)  # noqa: E731
+
+    def keep(new: Array, old: Array) -> Array:
+        return jnp.where(good, new, old)
+
     return InteriorState(
         keep(theta, state.theta),
         keep((after + after.T) / 2, state.dual),

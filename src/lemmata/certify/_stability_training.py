@@ -82,7 +82,9 @@ class SGDTraining(AbstractMethod):
         )
 
     def step(self, problem: Any, state: TrainingState) -> TrainingState:
-        update = lambda _, s: self._update(problem, s)  # noqa: E731
+        def update(_: Any, state: TrainingState) -> TrainingState:
+            return self._update(problem, state)
+
         return jax.lax.fori_loop(0, self.updates_per_step, update, state)
 
     def _update(self, problem: Any, state: TrainingState) -> TrainingState:

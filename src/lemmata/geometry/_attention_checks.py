@@ -25,9 +25,9 @@ def index64(value: Any) -> Any:
     return array.astype(np.int64) if whole else array
 
 
-def check_sequences(problem: eqx.Module) -> None:
+def check_sequences(problem: Any) -> None:
     """Tokens, queries and lengths of a problem that has these fields."""
-    tokens, queries, lengths = problem.tokens, problem.queries, problem.lengths  # type: ignore[attr-defined]
+    tokens, queries, lengths = problem.tokens, problem.queries, problem.lengths
     check_real(problem, "tokens", tokens)
     check_real(problem, "queries", queries)
     shape = np.shape(tokens)
@@ -74,9 +74,9 @@ def check_index(
     require(problem, field, not bad.size, expected=expected, got=got)
 
 
-def check_duplicates(problem: eqx.Module) -> None:
+def check_duplicates(problem: Any) -> None:
     """A copy of the selected token can never be separated from it."""
-    tokens, selected, lengths = problem.tokens, problem.selected, problem.lengths  # type: ignore[attr-defined]
+    tokens, selected, lengths = problem.tokens, problem.selected, problem.lengths
     n, t, _ = tokens.shape
     places = np.arange(t)[None, :]
     chosen = tokens[np.arange(n), selected]
@@ -91,9 +91,9 @@ def check_duplicates(problem: eqx.Module) -> None:
     require(problem, "tokens", not found.size, expected=expected, got=got)
 
 
-def check_ties(problem: eqx.Module, field: str, scores: Any) -> None:
+def check_ties(problem: Any, field: str, scores: Any) -> None:
     """The token of the highest score must be unique in each input."""
-    lengths = problem.lengths  # type: ignore[attr-defined]
+    lengths = problem.lengths
     inside = np.arange(scores.shape[1])[None, :] < lengths[:, None]
     order = np.argsort(np.where(inside, scores, -np.inf), axis=1, kind="stable")
     rows = np.arange(len(scores))

@@ -78,7 +78,10 @@ class TrainedAttention(AbstractValue):
         """W, shape (d, d)."""
         if self.joint is not None:
             return self.joint
-        return self.key_weights @ self.query_weights.T  # type: ignore[union-attr]
+        keys, queries = self.key_weights, self.query_weights
+        assert keys is not None
+        assert queries is not None
+        return keys @ queries.T
 
     @property
     def factored(self) -> bool:

@@ -3,7 +3,6 @@
 Source: Bai, Gautam and Sojoudi (2023), algorithm 3.1.
 """
 
-from collections.abc import Mapping
 from typing import Any, final
 
 import equinox as eqx
@@ -11,15 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..core import CONVERGED, AbstractMethod, Claim, Outcome, Withheld, require
 from ._relu_admm_state import (
-    FLAT,
-    FLAT_OUTCOME,
     Split,
     damped,
-    due,
     look,
-    network_of,
     split_prox,
     split_start,
 )
@@ -32,11 +26,7 @@ from ._relu_linear import (
     pull,
     unmargins,
 )
-from ._relu_network import ReLUNetwork
-
-_RATE = "geometry.residual_decay/1"
-_FIT = 0.8  # r^2 asked of the tail
-_ROWS = 20  # of the trace, below which no rate is claimed
+from ._relu_splitting import AbstractSplitting
 
 
 class ADMMState(eqx.Module):
@@ -45,7 +35,7 @@ class ADMMState(eqx.Module):
 
 
 @final
-class ADMM(AbstractMethod):
+class ADMM(AbstractSplitting):
     """Many cheap steps; a look at the certified gap every `look_every` of them.
 
     The squared loss as in the source; hinge and logistic with one more copy, F u = f.
@@ -67,17 +57,9 @@ class ADMM(AbstractMethod):
     look_every: int = eqx.field(static=True, default=50)
 
     def validate(self) -> None:
-        for name, low, high in (
-            ("penalty", 0, np.inf),
-            ("dual_step", 0, 1.7),
-            ("relaxation", 0.999, 2),
-        ):
-            value = getattr(self, name)
-            expected = f"a number in ({low}, {high})"
-            require(self, name, low < value < high, expected=expected, got=value)
-        every = self.look_every
-        good = isinstance(every, int) and every >= 1
-        require(self, "look_every", good, expected="an integer >= 1", got=every)
+        self.check_numbers(
+            ("penalty", 0, np.inf), ("dual_step", 0, 1.7), ("relaxation", 0.999, 2)
+        )
 
     def init(self, problem: Any, key: Any) -> ADMMState:
         del key
@@ -104,9 +86,6 @@ class ADMM(AbstractMethod):
         moved = split_prox(problem, at, u, margins(x, d, u), self.relaxation)
         return ADMMState(damped(at, moved, self.dual_step), state.factor)
 
-    def done(self, problem: Any, state: ADMMState) -> Array:
-        return due(state.split, self.look_every)
-
     def restage(self, problem: Any, state: ADMMState) -> ADMMState | None:
         """The look; None once the gap is reached."""
         if int(state.split.best.code) or not np.isfinite(state.split.primal):
@@ -130,34 +109,5 @@ class ADMM(AbstractMethod):
         )
         return ADMMState(split, self._factor(problem, split.penalty))
 
-    def finish(self, problem: Any, state: ADMMState) -> ReLUNetwork:
-        return network_of(problem, state.split)
-
-    def observe(self, problem: Any, state: ADMMState) -> dict[str, Array]:
-        at, share = state.split, problem.criterion.share(problem.inputs.shape[0])
-        return {
-            "residual": jnp.maximum(at.primal, at.dual),
-            "objective": share * at.best.cost,
-            "dual_value": share * at.best.lower,
-            "penalty": at.penalty,
-        }
-
-    def outcome(self, problem: Any, state: ADMMState) -> Outcome:
-        return FLAT_OUTCOME if int(state.split.best.code) == FLAT else CONVERGED
-
-    def claims(
-        self, problem: Any, value: Any, state: Any, trace: Mapping[str, np.ndarray]
-    ) -> tuple[Claim | Withheld, ...]:
-        return rate_claims(trace)
-
-    def citations(self) -> tuple[str, ...]:
-        return ("bai2023efficient",)
-
-
-def rate_claims(trace: Mapping[str, np.ndarray]) -> tuple[Claim | Withheld, ...]:
-    """That the residuals fall along a line in the logarithm, where there are enough."""
-    residual = np.asarray(trace.get("residual", np.zeros(0)), np.float64)
-    residual = residual[residual.size // 2 :]
-    if residual.size < _ROWS or not np.all(np.isfinite(residual) & (residual > 0)):
-        return (Withheld(_RATE, f"fewer than {_ROWS} residuals above zero"),)
-    return (Claim(_RATE, _FIT, {"residual": residual}),)
+    def noted(self, state: ADMMState) -> dict[str, Array]:
+        return {"penalty": state.split.penalty}

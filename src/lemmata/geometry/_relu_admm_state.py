@@ -168,8 +168,7 @@ def look(problem: Any, state: Split) -> tuple[Best, Split]:
         jnp.asarray(lower, jnp.float64),
         jnp.asarray(code, jnp.int64),
     )
-    names = lambda q: (q.best, q.seen)  # noqa: E731
-    return best, eqx.tree_at(names, state, (best, state.count))
+    return best, eqx.tree_at(lambda q: (q.best, q.seen), state, (best, state.count))
 
 
 def _bounded(loss, y, decay, cones, patterns, theta, moved) -> float:

@@ -5,7 +5,6 @@ descent).
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any, final
 
 import equinox as eqx
@@ -14,22 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..core import CONVERGED, AbstractMethod, Claim, Outcome, Withheld, require
-from ._relu_admm import rate_claims
+from ..core import require
 from ._relu_admm_state import (
-    FLAT,
-    FLAT_OUTCOME,
     Split,
     damped,
-    due,
     look,
-    network_of,
     split_prox,
     split_start,
 )
 from ._relu_block_step import AbstractBlockStep, Block, ClosedForm
 from ._relu_linear import predict, signs_of
-from ._relu_network import ReLUNetwork
+from ._relu_splitting import AbstractSplitting
 
 
 class BlockState(eqx.Module):
@@ -45,7 +39,7 @@ class BlockState(eqx.Module):
 
 
 @final
-class RandomizedBlockADMM(AbstractMethod):
+class RandomizedBlockADMM(AbstractSplitting):
     """ADMM for any loss and any number of patterns: O(n d) for each block visited.
 
     Squared and logistic loss are taken as they are, the hinge through a copy F u = f.
@@ -70,22 +64,16 @@ class RandomizedBlockADMM(AbstractMethod):
     look_every: int = eqx.field(static=True, default=50)
 
     def validate(self) -> None:
-        for name, low, high in (
+        self.check_numbers(
             ("penalty", 0, np.inf),
             ("dual_step", 0, 1.7),
             ("dual_decay", 0, 1.0000001),
             ("threshold", 0, np.inf),
             ("threshold_decay", 0, 1.0000001),
-        ):
-            value = getattr(self, name)
-            expected = f"a number in ({low}, {high})"
-            require(self, name, low < value < high, expected=expected, got=value)
+        )
         grows = self.penalty_growth >= 0
         got = self.penalty_growth
         require(self, "penalty_growth", grows, expected=">= 0", got=got)
-        every = self.look_every
-        good = isinstance(every, int) and every >= 1
-        require(self, "look_every", good, expected="an integer >= 1", got=every)
 
     def init(self, problem: Any, key: Any) -> BlockState:
         split = split_start(problem, self.penalty)
@@ -104,9 +92,11 @@ class RandomizedBlockADMM(AbstractMethod):
         moved = damped(at, split_prox(problem, at, at.u, gu, one), state.share)
         grown = moved.penalty + self.penalty_growth
         ratio = moved.penalty / grown
-        names = lambda q: (q.penalty, q.lam, q.nu, q.pi)  # noqa: E731
-        values = (grown, moved.lam * ratio, moved.nu * ratio, moved.pi * ratio)
-        split = eqx.tree_at(names, moved, values)
+        split = eqx.tree_at(
+            lambda q: (q.penalty, q.lam, q.nu, q.pi),
+            moved,
+            (grown, moved.lam * ratio, moved.nu * ratio, moved.pi * ratio),
+        )
         return BlockState(
             split,
             image,
@@ -158,34 +148,11 @@ class RandomizedBlockADMM(AbstractMethod):
         parts = (split, image, state.threshold, state.share, memory)
         return BlockState(*parts, state.updates + count, key)
 
-    def done(self, problem: Any, state: BlockState) -> Array:
-        return due(state.split, self.look_every)
-
     def restage(self, problem: Any, state: BlockState) -> BlockState | None:
         if int(state.split.best.code) or not np.isfinite(state.split.primal):
             return None
         _, split = look(problem, state.split)
         return eqx.tree_at(lambda q: q.split, state, split)
 
-    def finish(self, problem: Any, state: BlockState) -> ReLUNetwork:
-        return network_of(problem, state.split)
-
-    def observe(self, problem: Any, state: BlockState) -> dict[str, Array]:
-        at, share = state.split, problem.criterion.share(problem.inputs.shape[0])
-        return {
-            "residual": jnp.maximum(at.primal, at.dual),
-            "objective": share * at.best.cost,
-            "dual_value": share * at.best.lower,
-            "block_updates": state.updates,
-        }
-
-    def outcome(self, problem: Any, state: BlockState) -> Outcome:
-        return FLAT_OUTCOME if int(state.split.best.code) == FLAT else CONVERGED
-
-    def claims(
-        self, problem: Any, value: Any, state: Any, trace: Mapping[str, np.ndarray]
-    ) -> tuple[Claim | Withheld, ...]:
-        return rate_claims(trace)
-
-    def citations(self) -> tuple[str, ...]:
-        return ("bai2023efficient",)
+    def noted(self, state: BlockState) -> dict[str, Array]:
+        return {"block_updates": state.updates}

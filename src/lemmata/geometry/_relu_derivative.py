@@ -26,7 +26,10 @@ def optimal_cost(problem: ConvexReLU, *, method: Any = None, max_steps: int = 50
     - `max_steps`: static.
     """
     method = ADMM(look_every=max_steps + 1) if method is None else method
-    fields = lambda p: (p.targets, p.weight_decay)  # noqa: E731
+
+    def fields(p: Any) -> tuple[Any, Any]:
+        return p.targets, p.weight_decay
+
     targets, decay = map(jnp.asarray, fields(problem))
     fixed = jax.lax.stop_gradient((targets, decay))
     at = eqx.tree_at(fields, problem, fixed)

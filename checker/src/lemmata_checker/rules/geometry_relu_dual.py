@@ -24,9 +24,11 @@ def dual_value(case: Case) -> tuple[float, float]:
     """(lower bound on the optimum over the patterns, largest norm over the decay)."""
     at = setting(case)
     names = ("multiplier_indptr", "multiplier_indices", "multipliers")
-    parts = [case.witness.get(name) for name in names]
-    key = "geometry.relu.dual" + "".join(str(id(part)) for part in parts)
-    return case.shared(key, lambda: _dual_value(case, at))
+    given = tuple(
+        case.witness[name].tobytes() for name in names if name in case.witness
+    )
+    name = f"geometry.relu.dual.{hash(given)}"
+    return case.shared(name, lambda: _dual_value(case, at))
 
 
 def _dual_value(case: Case, at: Setting) -> tuple[float, float]:
