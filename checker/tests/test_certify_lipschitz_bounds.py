@@ -200,10 +200,11 @@ def test_a_flipped_weight_is_refused():
     assert refused >= 30
 
 
-def test_points_outside_the_box_are_refused():
+@pytest.mark.parametrize(("side", "away"), [(3, -1e-9), (4, 1e-9)])
+def test_points_outside_the_box_are_refused(side, away):
     parts = answer()
     points = parts[2]["witness_points"].copy()
-    points[0, 0] = parts[4][0] + 1e-9
+    points[0, 0] = parts[side][0] + away
     assert "points of the box" in holds(LOWER, 0.0, parts, witness_points=points).detail
 
 

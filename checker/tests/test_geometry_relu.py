@@ -146,6 +146,31 @@ def test_a_dual_outside_the_conjugates_domain_gains_nothing(loss):
     assert dual_value(at)[0] <= ceiling
 
 
+@pytest.mark.parametrize("loss", ["hinge", "logistic"])
+def test_a_dual_that_breaks_its_constraints_is_shrunk(loss):
+    """One unit fits labels that are all 1; theta as it is would promise far more."""
+    rng = np.random.default_rng(0)
+    x, y = np.abs(rng.normal(size=(6, 2))) + 0.1, np.ones(6)
+    parameters = {
+        "loss": loss,
+        "weight_decay": 1e-3,
+        "logit_scale": 1.0,
+        "gap_tol": 1e-6,
+    }
+    bits = np.packbits(np.ones((1, 6), bool), axis=1)
+    value = {
+        "hidden_weights": np.array([[4.0, 4.0]]),
+        "output_weights": np.array([5.0]),
+        "dual": y / 6 if loss == "hinge" else y / 2,
+        "objective": np.array(1.0),
+    }
+    arrays = {"inputs": x, "targets": y, "pattern_bits": bits}
+    at = Case(Packed("geometry.convex_relu/1", parameters, arrays), value)
+    lower, largest = dual_value(at)
+    assert largest > 10
+    assert 0 < lower <= cost(at) < 0.2
+
+
 def test_largest_norm_is_the_exact_one():
     at = case(3)
     arrays, w = at.problem.arrays, at.witness

@@ -1,5 +1,6 @@
 """Branch and bound: exact where it prunes, honest where it does not."""
 
+import jax
 import numpy as np
 import pytest
 from checker.tests.networks import dense_network
@@ -94,6 +95,21 @@ def test_more_steps_never_worsen_a_bound():
     assert len(trace["lipschitz_upper"]) > 3
     assert np.all(np.diff(trace["lipschitz_upper"]) <= 0)
     assert np.all(np.diff(trace["lipschitz_lower"]) >= 0)
+
+
+def test_the_largest_bound_is_split_first():
+    problem, method = instance(3, radius=2.0), search(heuristic=Area(tried=8))
+    compared = 0
+    with jax.enable_x64(True):
+        state = method.init(problem, jax.random.key(0))
+        for _ in range(8):  # 16 domains at once, 8 neurons tried: one domain a step
+            excess, parents = state.excess(), state.open_node
+            leaves = state.neuron
+            state = method.step(problem, state)
+            (split,) = np.flatnonzero(state.neuron[: len(leaves)] != leaves)
+            assert excess[parents == split] == np.max(excess)
+            compared += len(np.unique(excess)) > 1
+    assert compared > 4
 
 
 @pytest.mark.slow  # each compiles anew

@@ -1,6 +1,7 @@
 """Parts of convex training: patterns, cones, linear systems, losses, recovery."""
 
 from math import comb
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.optimize import minimize_scalar, nnls
 
-from lemmata.geometry import DenseCholesky, Exact, Given, Sampled, Woodbury
+from lemmata.geometry import ADMM, DenseCholesky, Exact, Given, Sampled, Woodbury
 from lemmata.geometry._relu_arrangement import cells, regions_bound
 from lemmata.geometry._relu_cones import Cones
 from lemmata.geometry._relu_linear import margins, predict, pull, unmargins
@@ -154,3 +155,15 @@ def test_merging_and_balancing_keep_the_function_and_save_decay():
         assert np.sum(better[0] ** 2) + np.sum(better[1] ** 2) < size
         size = np.sum(better[0] ** 2) + np.sum(better[1] ** 2)
     assert len(better[1]) < 30
+
+
+def test_the_larger_residual_is_recorded():
+    """Rates rest on it: neither side may hide behind the other."""
+    best = SimpleNamespace(cost=1.0, lower=0.5)
+    problem = SimpleNamespace(
+        inputs=np.zeros((4, 2)), criterion=SimpleNamespace(share=lambda n: 1 / n)
+    )
+    for primal, dual in ((1e-3, 1e-5), (1e-5, 1e-3)):
+        at = SimpleNamespace(primal=primal, dual=dual, best=best, penalty=1.0)
+        found = ADMM().observe(problem, SimpleNamespace(split=at))
+        assert float(found["residual"]) == pytest.approx(1e-3)

@@ -26,3 +26,12 @@ def test_values_and_places_are_those_of_a_stable_sort(n, k, ties):
     expected = sorted_places(values, k)
     np.testing.assert_array_equal(place, expected)
     np.testing.assert_array_equal(best, values[expected])
+
+
+def test_lower_places_come_first_among_equals_of_different_groups():
+    """Groups of 18: the one with the largest number comes second."""
+    values = np.zeros(1000)
+    values[[3, 5, 40, 41]] = 1.0, 5.0, 9.0, 1.0
+    with jax.enable_x64(True):
+        _, place = top_k(jnp.asarray(values), 3)
+    np.testing.assert_array_equal(place, [40, 5, 3])

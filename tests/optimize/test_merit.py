@@ -82,14 +82,14 @@ class Ahead:
         self.eta1, self.eta2 = jnp.asarray(ETA1), jnp.asarray(ETA2)
 
 
-def searched(problem, scale, z=None, halvings=40):
+def searched(problem, scale, z=None, halvings=40, beta=0.1):
     x, multipliers = somewhere(problem) if z is None else z
     at = first_order(problem, x, multipliers)
     parts = merit_parts(problem, x, multipliers, at)
     gradient = merit_gradient(at, parts, ETA1, ETA2)
     step = -scale * gradient
     ahead = Ahead(step, gradient @ step)
-    beta = jnp.asarray(0.1)
+    beta = jnp.asarray(beta)
     found = search(
         problem, jnp.asarray(x), jnp.asarray(multipliers), at, ahead, beta, halvings
     )
@@ -109,6 +109,23 @@ def test_search_halves_until_armijo():
 
     assert excess(alpha) <= 0 < excess(2 * alpha)
     assert np.array_equal(found.x, z[:2] + alpha * ahead.step[:2])
+
+
+def test_search_asks_for_its_share_of_the_slope():
+    """Of nine step lengths some decrease the merit, but not by nearly half."""
+    problem, barely = PROBLEMS["HS7"], 0
+    for scale in np.geomspace(0.03, 0.3, 9):
+        found, ahead, z = searched(problem, scale, beta=0.49)
+        start, step = value(problem, z), np.asarray(ahead.step)
+        gained = [
+            start - value(problem, z + a * step) for a in found.alpha * np.array([1, 2])
+        ]
+        asked = -0.49 * found.alpha * ahead.slope
+        assert gained[0] >= asked
+        if found.trials > 1:
+            assert gained[1] < 2 * asked
+            barely += gained[1] > 0
+    assert barely > 0
 
 
 def test_search_uphill_fails_and_says_so():
