@@ -5,6 +5,7 @@ section 3.5: a sum of k products, in any order, errs by gamma_k sum |a_j x_j|.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -161,7 +162,13 @@ class Matrix:
         """Row index of every stored entry (k,), in the order of `entries`."""
         if self._dense is not None:
             return np.repeat(np.arange(self.shape[0]), self.shape[1])
-        return np.repeat(np.arange(self.shape[0]), self.lengths)
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        found = np.repeat(np.arange(self.shape[0]), self.lengths)
+        found.flags.writeable = False
+        return found
 
     def columns_of_entries(self) -> np.ndarray:
         """Column index of every stored entry (k,)."""
@@ -191,15 +198,19 @@ class Matrix:
         if self.shape[0] != self.shape[1]:
             return False
         rows, columns, entries = self.rows(), self.indices, self.data
-        upper = np.flatnonzero((columns > rows) & (entries != 0))
-        lower = np.flatnonzero((columns < rows) & (entries != 0))
+        above, below = columns > rows, columns < rows
+        if not np.all(entries):
+            above, below = above & (entries != 0), below & (entries != 0)
+        upper, lower = np.flatnonzero(above), np.flatnonzero(below)
         if upper.size != lower.size:
             return False
         # By column; rows ascend within each already.
         lower = lower[_stable_order(columns[lower])]
-        same = np.array_equal(rows[upper], columns[lower])
-        same = same and np.array_equal(columns[upper], rows[lower])
-        return bool(same and np.array_equal(entries[upper], entries[lower]))
+        return (
+            np.array_equal(rows[upper], columns[lower])
+            and np.array_equal(columns[upper], rows[lower])
+            and np.array_equal(entries[upper], entries[lower])
+        )
 
     def dense(self) -> np.ndarray:
         """As an array (n, m). **Raises:** `Malformed` beyond 2^25 entries."""

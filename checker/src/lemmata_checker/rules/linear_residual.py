@@ -64,7 +64,7 @@ register(SYSTEM, Stored)
 def by_vector(matrix: Matrix, v: np.ndarray) -> Least:
     """lambda_min >= s if A v >= s v > 0 and no entry off the diagonal is positive."""
     off = matrix.rows() != matrix.columns_of_entries()
-    if np.any(matrix.entries()[off] > 0):
+    if np.any(off & (matrix.entries() > 0)):
         return Least(-math.inf, "an entry off the diagonal is positive")
     value, error = matrix.product(v)
     image = value - error * (1 + 2 * U)
