@@ -1,21 +1,20 @@
 """Stability of SGD: the toy of r^2 x r^2 matrices, and peers' traces of Hessians.
 
-None of the peers (PyHessian, curvlinops, hessian-eigenthings, matfree) has a threshold
-for SGD; they need PyTorch or are not installed here, so their estimators are judged
-through what they share: a Hutchinson trace and a power iteration, written plainly.
+None of the peers (matfree, traceax, PyHessian, curvlinops) has a threshold for SGD: at
+that, ours is compared with SciPy's dense and sparse eigenvalues. See `hessian_peers`
+for how those in PyTorch take part.
 """
 
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
 
 import lemmata as lm
 from benchmarks.harness import Contender, Report, Table, false_successes, race
+from benchmarks.hessian_peers import PRODUCTS, jax_peers, torch_rows
 from lemmata.certify import (
     ExactMeanSquare,
     FrobeniusTest,
@@ -37,8 +36,7 @@ def benchmark() -> Report:
     report = Report("certify-sgd-stability")
     report.tables.append(_against_the_toy())
     report.tables.append(_large())
-    report.tables.append(_trace())
-    report.tables.append(_eigenvalue())
+    report.tables += _curvature()
     report.false_successes = _false_successes()
     return report
 
@@ -166,100 +164,51 @@ def _network() -> tuple[Any, Any, np.ndarray, np.ndarray]:
     return model, params, inputs, model.predictions(params, inputs)
 
 
-def _plain_product(model: Any, params: Any, inputs: Any, targets: Any) -> Any:
-    """A Hessian-vector product as one would write it: grad of the loss, then jvp."""
-    flat, restore = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, params))
+def _curvature() -> list[Table]:
+    """The Hessian's trace and largest eigenvalue, ours and everybody's."""
+    network = _network()
+    model, params, inputs, _ = network
+    trace = float(model.trace(params, inputs))
+    top = float(np.linalg.svd(model.rows(params, inputs))[1][0] ** 2 / len(inputs))
 
-    def loss(w):
-        found = jax.vmap(model, (None, 0))(restore(w), inputs)
-        return jnp.sum((found - targets) ** 2) / (2 * len(inputs))
-
-    return jax.jit(lambda v: jax.jvp(jax.grad(loss), (flat,), (v,))[1]), flat.size
-
-
-def _trace() -> Table:
-    arguments = _network()
-    model, params, inputs, _ = arguments
-    right = float(model.trace(params, inputs))
-
-    def hutchinson() -> float:
-        with jax.enable_x64(True):
-            product, size = _plain_product(*arguments)
-            rng = np.random.default_rng(0)
-            signs = rng.integers(0, 2, (90, size)) * 2.0 - 1
-            found = [float(v @ product(jnp.asarray(v))) for v in signs]
-        return float(np.mean(found))
-
-    def deflated() -> float:
-        product, size = hessian_product(*arguments)
-        return trace_estimate(product, size, products=90)[0]
-
-    contenders = [
-        Contender(
-            "sharpness (exact, all figures)",
-            "ours",
-            lambda: sharpness(*arguments, products=30).trace,
-            lambda answer: abs(answer / right - 1),
-        ),
-        Contender(
-            "trace_estimate (Hutch++, 90 products)",
-            "ours",
-            deflated,
-            lambda answer: abs(answer / right - 1),
-        ),
-        Contender(
-            "plain Hutchinson, 90 products",
-            "peer",
-            hutchinson,
-            lambda answer: abs(answer / right - 1),
-            note="what PyHessian's trace() does, in JAX",
-        ),
-    ]
-    title = "Trace of the Hessian, two-layer ReLU, p = 10,200, n = 200"
-    return race(title, "relative error", contenders)
-
-
-def _eigenvalue() -> Table:
-    arguments = _network()
-    model, params, inputs, _ = arguments
-    rows = model.rows(params, inputs)
-    right = float(np.linalg.svd(rows)[1][0] ** 2 / len(inputs))
+    def estimated() -> float:
+        return trace_estimate(*hessian_product(*network), products=PRODUCTS)[0]
 
     def lanczos() -> float:
-        product, size = hessian_product(*arguments)
-        return top_eigenvalue(product, size, rtol=1e-9)[0]
+        return top_eigenvalue(*hessian_product(*network), rtol=1e-9)[0]
 
-    def power() -> float:
-        with jax.enable_x64(True):
-            product, size = _plain_product(*arguments)
-            v = jnp.asarray(np.random.default_rng(0).normal(size=size))
-            value = 0.0
-            for _ in range(100):
-                v = v / jnp.linalg.norm(v)
-                image = product(v)
-                value, previous = float(v @ image), value
-                if abs(value - previous) <= 1e-9 * value:
-                    break
-                v = image
-        return value
-
-    contenders = [
-        Contender(
-            "top_eigenvalue (Lanczos)",
-            "ours",
-            lanczos,
-            lambda answer: abs(answer / right - 1),
+    own: list[tuple[dict[str, Any], float]] = [
+        (
+            {
+                f"trace_estimate (Hutch++, {PRODUCTS} products)": estimated,
+                "sharpness (exact, and all other figures)": lambda: (
+                    sharpness(*network, products=30).trace
+                ),
+            },
+            trace,
         ),
-        Contender(
-            "power iteration, at most 100 products",
-            "peer",
-            power,
-            lambda answer: abs(answer / right - 1),
-            note="what PyHessian's eigenvalues() does, in JAX",
-        ),
+        ({"top_eigenvalue (Lanczos)": lanczos}, top),
     ]
-    title = "Largest eigenvalue of the Hessian, the same network"
-    return race(title, "relative error", contenders)
+    titles = (
+        "Trace of the Hessian, two-layer ReLU, p = 10,200, n = 200",
+        "Largest eigenvalue of the Hessian, the same network",
+    )
+    tables = []
+    parts = zip(titles, own, jax_peers(network), strict=True)
+    for title, (ours, right), theirs in parts:
+        contenders = [
+            Contender(
+                who, kind, run, lambda answer, right=right: abs(answer / right - 1)
+            )
+            for kind, methods in (("ours", ours), ("peer", theirs))
+            for who, run in methods.items()
+        ]
+        note = f"the peers' estimates: {PRODUCTS} products, 64-bit"
+        tables.append(race(title, "relative error", contenders, note))
+    taken = tables[0].rows[0].seconds, tables[1].rows[0].seconds
+    for table, rows in zip(tables, torch_rows(network, trace, top, taken), strict=True):
+        table.rows += rows
+    return tables
 
 
 def _false_successes() -> dict[str, Any]:

@@ -37,6 +37,8 @@ PACKAGES = (
     "cvxpy",
     "clarabel",
     "scs",
+    "matfree",
+    "traceax",
 )
 
 

@@ -65,7 +65,7 @@ def tables(sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)) -> list[Table]
         rhs = np.random.default_rng(1).normal(size=side * side)
         title = f"Poisson, {side} x {side}, relative residual {RTOL:g}"
         found.append(table(title, poisson(side), rhs, every=size < 1_000_000))
-    for size in sizes[:-1]:
+    for size in (n for n in sizes if n < 1_000_000):
         rhs = np.random.default_rng(1).normal(size=size)
         title = f"Random graph, {size} nodes, relative residual {RTOL:g}"
         found.append(table(title, random_graph(size), rhs, every=size < 100_000))
@@ -84,7 +84,7 @@ def table(title: str, matrix: sp.csr_array, rhs: np.ndarray, every: bool) -> Tab
     rounds = 3 if rhs.size < 1_000_000 else 2
     contenders = [
         *_ours(problem, every, rounds),
-        *_scipy(problem, rounds),
+        *_scipy(problem, every, rounds),
         *_lineax(problem, rounds),
         *_pyamg(problem, rounds),
     ]
@@ -157,7 +157,7 @@ def scipy_cg(matrix: Any, rhs: np.ndarray, rtol: float, **options: Any) -> Answe
     return Answer(x, info == 0)
 
 
-def _scipy(problem: SPDSystem, rounds: int) -> list[Contender]:
+def _scipy(problem: SPDSystem, every: bool, rounds: int) -> list[Contender]:
     matrix, rhs = problem.matrix(), problem.rhs
     scaling = 1.0 / matrix.diagonal()
     jacobi = peers.LinearOperator(matrix.shape, matvec=lambda r: scaling * np.ravel(r))
@@ -189,7 +189,7 @@ def _scipy(problem: SPDSystem, rounds: int) -> list[Contender]:
             rounds,
         ),
     ]
-    if rhs.size <= 100_000:
+    if every:  # incomplete factors of large graphs fill up
         found.append(_peer("SciPy cg, spilu", problem, incomplete, rounds))
     return found
 

@@ -25,6 +25,11 @@ from ._branching import (
 )
 from ._callable_room import CallableRoom as _CallableRoom
 from ._conic_solution import SCS as SCS, Clarabel as Clarabel
+from ._curvature import (
+    hessian_product as hessian_product,
+    top_eigenvalue as top_eigenvalue,
+    trace_estimate as trace_estimate,
+)
 from ._eigenvalue import Eigenvalue as Eigenvalue
 from ._exact_enumeration import ExactEnumeration as ExactEnumeration
 from ._exact_mean_square import ExactMeanSquare as ExactMeanSquare
@@ -116,13 +121,7 @@ from ._network_layers import (
 )
 from ._point_search import PointSearch as PointSearch
 from ._sgd_stability import SGDStability as SGDStability
-from ._sharpness import (
-    Sharpness as Sharpness,
-    hessian_product as hessian_product,
-    sharpness as sharpness,
-    top_eigenvalue as top_eigenvalue,
-    trace_estimate as trace_estimate,
-)
+from ._sharpness import Sharpness as Sharpness, sharpness as sharpness
 from ._stability_claims import generalisation_bound as generalisation_bound
 from ._stability_minimum import Minimum as Minimum, reach_minimum as reach_minimum
 from ._stability_models import (

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,25 +54,46 @@ def gradient_rows(
     their Gram matrix, built in blocks (relative accuracy 1e-8 instead of 1e-15).
     """
     with float64():
-        flat, restore = ravel_pytree(to_jax(params))
-        samples = jnp.asarray(inputs)
-        block_of = jax.jit(partial(_block, model, restore))
-        count = 8 * flat.size
-        outputs = block_of(flat, samples[:1]).shape[1]
-        total = len(inputs) * outputs
-        if flat.size * total * 8 <= memory:
+        params, samples = to_jax(params), jnp.asarray(inputs)
+        block_of = partial(gradient_block, model, params)
+        outputs, p = jax.eval_shape(block_of, samples[:1]).shape[1:]
+        count = 8 * p
+        if count * len(inputs) * outputs <= memory:
             size = max(1, min(len(inputs), memory // (8 * count * outputs)))
             blocks = [
-                np.asarray(block_of(flat, samples[i : i + size]))
+                np.asarray(block_of(samples[i : i + size]))
                 for i in range(0, len(inputs), size)
             ]
             return reduced(np.concatenate(blocks))
-        size = max(1, memory // (2 * count * outputs))
-        return _from_gram(block_of, flat, samples, size, outputs)
+    return _from_gram(gram_matrix(model, params, inputs, memory), outputs)
 
 
-def _block(model: Any, restore: Any, flat: Any, inputs: Any) -> Any:
+def gram_matrix(
+    model: Callable[..., Any], params: Any, inputs: np.ndarray, memory: int = MEMORY
+) -> np.ndarray:
+    """Inner products of all gradients, (n K, n K), in blocks within `memory` bytes."""
+    with float64():
+        params, samples = to_jax(params), jnp.asarray(inputs)
+        block_of = partial(gradient_block, model, params)
+        outputs, p = jax.eval_shape(block_of, samples[:1]).shape[1:]
+        n, size = len(inputs), max(1, memory // (16 * p * outputs))
+        gram = np.empty((n * outputs, n * outputs))
+        for i in range(0, n, size):
+            one = block_of(samples[i : i + size]).reshape(-1, p)
+            here = slice(i * outputs, i * outputs + len(one))
+            gram[here, here] = one @ one.T
+            for j in range(i + size, n, size):
+                two = block_of(samples[j : j + size]).reshape(-1, p)
+                there = slice(j * outputs, j * outputs + len(two))
+                gram[here, there] = one @ two.T
+                gram[there, here] = gram[here, there].T
+    return gram
+
+
+@eqx.filter_jit
+def gradient_block(model: Any, params: Any, inputs: Any) -> Any:
     """Gradients of a block of samples, (b, K, p)."""
+    flat, restore = ravel_pytree(params)
 
     def output(flat, x):
         return jnp.atleast_1d(model(restore(flat), x))
@@ -93,27 +115,11 @@ def reduced(rows: np.ndarray) -> np.ndarray:
     return (left * size).reshape(n, outputs, -1)
 
 
-def _from_gram(
-    block_of: Any, flat: Any, inputs: Any, size: int, outputs: int
-) -> np.ndarray:
-    n = len(inputs)
-    gram = np.empty((n * outputs, n * outputs))
-    starts = range(0, n, size)
-    for i in starts:
-        one = block_of(flat, inputs[i : i + size])
-        one = one.reshape(-1, flat.size)
-        here = slice(i * outputs, i * outputs + len(one))
-        gram[here, here] = one @ one.T
-        for j in starts:
-            if j > i:
-                two = block_of(flat, inputs[j : j + size]).reshape(-1, flat.size)
-                there = slice(j * outputs, j * outputs + len(two))
-                gram[here, there] = one @ two.T
-                gram[there, here] = gram[here, there].T
+def _from_gram(gram: np.ndarray, outputs: int) -> np.ndarray:
     values, vectors = np.linalg.eigh(gram)
     order = np.argsort(values)[::-1]
     # What lies below is rounding of the Gram matrix itself.
     floor = len(gram) * np.finfo(float).eps * values[order[0]]
     kept = order[values[order] > floor]
     factor = vectors[:, kept] * np.sqrt(values[kept])
-    return factor.reshape(n, outputs, -1)
+    return factor.reshape(len(gram) // outputs, outputs, -1)
