@@ -1,7 +1,7 @@
 """Oracles for global Lipschitz constants that share nothing with the library.
 
-Dense networks with one activation. `brute_force`: the largest norm over all patterns,
-exact up to patterns that no input has. `eliminated_slack`: the inequality with bases of
+`brute_force`: the largest norm over all patterns of any graph of dense layers, exact up
+to patterns that no input has. `eliminated_slack`: the inequality with bases of
 what is not preserved from an eigenvalue decomposition.
 """
 
@@ -44,17 +44,28 @@ def jacobians(record, size, arrays):
 
 
 def brute_force(content, arrays, norm=lambda j: np.linalg.norm(j, 2)):
-    """Largest norm of W_l D W_{l-1} ... over all patterns."""
-    weights, records = layers_of(content, arrays)
+    """Largest norm of the Jacobian over all patterns of a graph of dense layers."""
+    nodes = content["nodes"]
 
-    def go(k, product):
-        if k == len(records):
-            yield norm(product)
+    def go(k, values):
+        if k == len(nodes):
+            yield norm(values[k - 1])
             return
-        for d in jacobians(records[k], len(weights[k]), arrays):
-            yield from go(k + 1, weights[k + 1] @ d @ product)
+        record = nodes[k]
+        given = [values[i] for i in record["inputs"]]
+        if record["op"] == "dense":
+            found = [arrays[record["weight"]] @ given[0]]
+        elif record["op"] == "add":
+            found = [sum(given)]
+        elif record["op"] == "concatenate":
+            found = [np.concatenate(given)]
+        else:
+            patterns = jacobians(record, len(given[0]), arrays)
+            found = (d @ given[0] for d in patterns)
+        for value in found:
+            yield from go(k + 1, values | {k: value})
 
-    return max(go(0, weights[0]))
+    return max(go(0, {-1: np.eye(content["input_shape"][0])}))
 
 
 def deviation_basis(record, size, arrays):

@@ -89,8 +89,8 @@ def _slope_restricted(book, node, weight, z, constraints):
     a, b = slopes(node)
     w, owners = book.fresh(node.size), book.multipliers(node.size)
     flat = z.reshape(len(z), -1)
-    book.enter(flat, -1.0, owners)
-    book.enter(w, 1.0, owners)
+    book.enter(flat, -1.0, owners, book.inner)
+    book.enter(w, 1.0, owners, book.own)
     return (a + b) / 2 * flat + (b - a) / 2 * w
 
 
@@ -101,8 +101,8 @@ def _eliminated(book, node, weight, z, constraints):
     before = jnp.einsum("pgsr,gsk->pgrk", z, columns)
     after = book.fresh(before[0].size).reshape(before.shape)
     owners = np.repeat(book.multipliers(count * rest), columns.shape[-1])
-    book.enter(before, -1.0, owners)
-    book.enter(after, 1.0, owners)
+    book.enter(before, -1.0, owners, book.inner)
+    book.enter(after, 1.0, owners, book.own)
     return z + jnp.einsum("gsk,pgrk->pgsr", columns, after - before)
 
 
@@ -113,8 +113,8 @@ def _full(book, node, weight, z, constraints):
     after = book.fresh(node.size).reshape(len(z), count, size, rest)
     after = jnp.moveaxis(after, 2, 3)
     owners = np.repeat(book.multipliers(count * rest), size)
-    book.enter(z, -1.0, owners)
-    book.enter(after, 1.0, owners)
+    book.enter(z, -1.0, owners, book.inner)
+    book.enter(after, 1.0, owners, book.own)
     if any(constraints.coupling):
         _couple(book, node, weight, z, after, constraints.coupling)
     return jnp.moveaxis(after, 3, 2)
@@ -129,19 +129,20 @@ def _couple(book, node, weight, z, after, which):
         before, kept = (
             a - v * jnp.sum(a * v, axis=-1, keepdims=True) for a in (z, after)
         )
-    both = before + kept
+    left, right = (before, book.inner), (kept, book.own)
+    both = before + kept, book.inner | book.own
     squares = (
-        ((before, -1.0), (kept, 1.0)),
-        ((both, -1.0), (before, 1.0), (kept, 3.0)),
-        ((both, -1.0), (before, 3.0), (kept, 1.0)),
+        ((left, -1.0), (right, 1.0)),
+        ((both, -1.0), (left, 1.0), (right, 3.0)),
+        ((both, -1.0), (left, 3.0), (right, 1.0)),
     )
     blocks = before.shape[1] * before.shape[2]
     for column, terms in enumerate(squares):
         if which[column]:
             owners = book.couplings(blocks, column)
             owners = np.repeat(owners, before.shape[3])
-            for forms, sign in terms:
-                book.enter(forms, sign, owners)
+            for (forms, support), sign in terms:
+                book.enter(forms, sign, owners, support)
 
 
 def _composite(book, node, weight, z, constraints):
@@ -152,6 +153,6 @@ def _composite(book, node, weight, z, constraints):
     half = jnp.sum(z, axis=2, keepdims=True) / 2
     w = book.fresh(node.size).reshape(z.shape)
     owners = book.multipliers(node.size)
-    book.enter(jnp.broadcast_to(apart, z.shape), -1.0, owners)
-    book.enter(w, 1.0, owners)
+    book.enter(jnp.broadcast_to(apart, z.shape), -1.0, owners, book.inner)
+    book.enter(w, 1.0, owners, book.own)
     return half + jnp.asarray([0.5, -0.5])[:, None] * w

@@ -58,15 +58,13 @@ class _OnePass(AbstractMethod):
         self.searching().check(self)
 
     def init(self, problem: LocalLipschitz, key: Any) -> BoundState:
-        rows = jnp.asarray(rows_of(problem))
-        box = jnp.asarray(problem.lower), jnp.asarray(problem.upper)
+        rows, box = _asked(problem)
         found = self.searching().start(problem.network, box, rows, key)
         start = jnp.asarray(0, dtype=jnp.int64)
         return BoundState(self.bounds(problem, rows), found, start)
 
     def step(self, problem: LocalLipschitz, state: BoundState) -> BoundState:
-        rows = jnp.asarray(rows_of(problem))
-        box = jnp.asarray(problem.lower), jnp.asarray(problem.upper)
+        rows, box = _asked(problem)
         found = self.searching().ascend(
             problem.network, box, rows, state.found, state.steps
         )
@@ -94,6 +92,11 @@ class _OnePass(AbstractMethod):
 
     def citations(self) -> tuple[str, ...]:
         return ("shi2022efficiently",)
+
+
+def _asked(problem: LocalLipschitz) -> tuple[Any, tuple[Any, Any]]:
+    box = jnp.asarray(problem.lower), jnp.asarray(problem.upper)
+    return jnp.asarray(rows_of(problem)), box
 
 
 def widened(found: Any, slopes: dict[str, Any]) -> UpperBounds:
@@ -145,6 +148,33 @@ class BoundPropagation(_OnePass):
     def bounds(self, problem: LocalLipschitz, rows: Any) -> UpperBounds:
         steps = self.slope_steps if self.optimize_slopes else 0
         return propagated(problem, rows, "envelope", steps)
+
+    def slopes(self, problem: LocalLipschitz) -> dict[str, Any]:
+        """Better lower slopes by `slopes_TARGET_NODE`; empty where not asked for."""
+        if not self.optimize_slopes:
+            return {}
+        box = problem.lower, problem.upper
+        found = optimised_slopes(problem.network, *box, self.slope_steps)
+        return {f"slopes_{t}_{a}": s for (t, a), s in found.items()}
+
+    def points(self, problem: LocalLipschitz, key: Any) -> Found:
+        """All of the search for lower bounds."""
+        rows, box = _asked(problem)
+        network, search = problem.network, self.search
+        found = search.start(network, box, rows, key)
+
+        def step(found: Found, i: Any) -> tuple[Found, None]:
+            return search.ascend(network, box, rows, found, i), None
+
+        return jax.lax.scan(step, found, jnp.arange(search.steps))[0]
+
+
+@eqx.filter_jit
+def prepared(
+    problem: LocalLipschitz, method: BoundPropagation, key: Any
+) -> tuple[Found, dict[str, Any]]:
+    """Points with a long gradient, and slopes: what a search starts from."""
+    return method.points(problem, key), method.slopes(problem)
 
 
 @final

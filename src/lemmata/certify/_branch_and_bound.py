@@ -8,13 +8,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, final
 
 import equinox as eqx
-import jax
 import numpy as np
 
-from lemmata_checker.network import network_of
-
-from ..core import CONVERGED, AbstractMethod, AnyArray, Outcome, require, run
-from ._bound_methods import SLACK, BoundPropagation
+from ..core import CONVERGED, AbstractMethod, AnyArray, Outcome, require
+from ._bound_methods import SLACK, BoundPropagation, prepared
 from ._box_question import rows_of
 from ._branching import (
     AbstractHeuristic,
@@ -24,24 +21,13 @@ from ._branching import (
     neuron_counts,
 )
 from ._local_lipschitz import LipschitzBounds, LocalLipschitz
-from ._point_search import strict_norm
-from ._sign_programs import decide_signs
+from ._pruning import (
+    AbstractPruning,
+    NoPruning as NoPruning,
+    SignPrograms as SignPrograms,
+    possible,
+)
 from ._split_tree import TreeState
-
-
-class AbstractPruning(eqx.Module):
-    """Whether domains without a point are looked for."""
-
-
-@final
-class NoPruning(AbstractPruning):
-    """No sign pattern is tested: the bound may stay above the exact constant."""
-
-
-@final
-class SignPrograms(AbstractPruning):
-    """One linear program per domain: has the box a point with these signs?"""
-
 
 _EXHAUSTED = Outcome(
     "converged",
@@ -69,16 +55,6 @@ def _by_pair(slopes: Mapping[str, Any]) -> dict[tuple[int, int], Any]:
     """By the activations that each `slopes_TARGET_NODE` speaks of."""
     pairs = {name: name.split("_")[1:] for name in slopes}
     return {(int(t), int(k)): slopes[name] for name, (t, k) in pairs.items()}
-
-
-@eqx.filter_jit
-def _root(problem: Any, method: Any, key: Any) -> Any:
-    return run(problem, method, key, max_steps=method.search.steps)[1]
-
-
-@eqx.filter_jit
-def _strict(network: Any, points: Any, rows: Any) -> Any:
-    return jax.vmap(lambda x, row: strict_norm(network, x, row))(points, rows)
 
 
 @final
@@ -122,15 +98,14 @@ class BranchAndBound(AbstractMethod):
         require(self, "heuristic", tried >= 1, expected="tried >= 1", got=tried)
 
     def init(self, problem: LocalLipschitz, key: Any) -> TreeState:
-        state = _root(problem, self.inner, key)
+        points, slopes = prepared(problem, self.inner, key)
+        slopes = {n: np.asarray(s) for n, s in slopes.items()}
         rows = rows_of(problem)
         split, every = neuron_counts(problem.network)
         count = len(rows)
-        slopes = {n: np.asarray(s) for n, s in state.bounds.slopes.items()}
         signs = np.zeros((count, split), dtype=np.int8)
         wide = np.full((count, every), np.inf)
         found = self._bounded(problem, slopes, rows, signs, (-wide, wide))
-        bound = np.minimum(found.bound, np.asarray(state.bounds.norm))
         blank = np.zeros(count, dtype=np.int64)
         of_use = np.any(found.scores > 0, axis=1)
         return TreeState(
@@ -138,34 +113,39 @@ class BranchAndBound(AbstractMethod):
             blank,
             blank,
             np.arange(count),
-            np.where(np.isfinite(bound), bound, np.asarray(state.bounds.norm)),
+            found.bound,
             np.flatnonzero(of_use),
             signs[of_use],
             found.lower[of_use],
             found.upper[of_use],
             found.scores[of_use],
             np.zeros((0, split)),
-            np.array(state.found.norms) * (1 - SLACK),
-            np.array(state.found.best),
-            np.asarray(state.bounds.lower),
-            np.asarray(state.bounds.upper),
+            np.array(points.norms) * (1 - SLACK),
+            np.array(points.best),
+            found.jacobian_lower,
+            found.jacobian_upper,
             slopes,
         )
 
     def step(self, problem: LocalLipschitz, state: TreeState) -> TreeState:
-        state = TreeState.from_arrays(state.to_arrays())
+        state = state.fresh()
         excess = state.excess()
-        alive = np.flatnonzero(excess > 1 + self.rtol)
+        rest = excess > 1 + self.rtol  # attained norms only rise: others are leaves
+        alive = np.flatnonzero(rest)
         width = max(1, self.batch_size // (2 * self.heuristic.tried))
-        order = np.argsort(-excess[alive], kind="stable")[:width]
-        taken = alive[order]
-        parents = state.open_node[taken]
-        trial, neurons = self._tried(problem, state, taken)
-        nodes = state.grow(parents, neurons, trial.bound)
-        rest = np.ones(len(state.open_node), dtype=bool)
+        taken = alive[np.argsort(-excess[alive], kind="stable")[:width]]
         rest[taken] = False
+        if isinstance(self.prune, SignPrograms):
+            left = possible(problem, state, taken, self.batch_size)
+            matters = state.excess()[left] > 1 + self.rtol
+            taken = left[matters & np.any(state.open_scores[left] > 0, axis=1)]
+        if not len(taken):
+            state.keep_open(rest)
+            return state
+        trial, neurons = self._tried(problem, state, taken)
+        nodes = state.grow(state.open_node[taken], neurons, trial.bound)
         state.keep_open(rest)
-        self._enqueue(problem, state, nodes, trial)
+        self._enqueue(state, nodes, trial)
         return state
 
     def _tried(self, problem: Any, state: TreeState, taken: np.ndarray) -> Any:
@@ -185,9 +165,8 @@ class BranchAndBound(AbstractMethod):
         worst = found.bound.reshape(count, tried, 2).max(axis=2)
         useless = np.take_along_axis(scores, ranked, axis=1) <= 0
         best = np.argmin(np.where(useless, np.inf, worst), axis=1)
-        shaped = [
-            np.reshape(a, (count, tried, 2, *a.shape[1:])) for a in (*found, signs)
-        ]
+        parts = (*found[:5], signs)
+        shaped = [np.reshape(a, (count, tried, 2, *a.shape[1:])) for a in parts]
         picked = [a[np.arange(count), best] for a in shaped]
         return _Trial(*picked), ranked[np.arange(count), best]
 
@@ -213,51 +192,15 @@ class BranchAndBound(AbstractMethod):
             parts.append([np.asarray(a)[: len(arrays[0])] for a in found])
         return Domains(*(np.concatenate(p) for p in zip(*parts, strict=True)))
 
-    def _enqueue(self, problem: Any, state: TreeState, nodes: Any, trial: Any) -> None:
+    def _enqueue(self, state: TreeState, nodes: Any, trial: Any) -> None:
         """Children that may still matter become open; others stay leaves."""
         flat = [a.reshape(-1, *a.shape[2:]) for a in trial]
         bound, empty, lower, upper, scores, signs = flat
         node = nodes.reshape(-1)
-        alive = ~empty & (state.bound[node] > state.norms[state.row[node]])
-        if isinstance(self.prune, SignPrograms):
-            alive &= self._possible(problem, state, node, alive, signs, lower, upper)
-        open_ = alive & np.any(scores > 0, axis=1)
-        parts = (node, signs, lower, upper, scores)
-        state.add_open(*(a[open_] for a in parts))
-
-    def _possible(self, problem, state, node, alive, signs, lower, upper) -> Any:
-        """Whether each domain may have a point; points become lower bounds."""
-        records = network_of(*problem.network.records())
-        box, possible = (problem.lower, problem.upper), np.ones(len(node), dtype=bool)
-        points, rows = [], []
-        for i in np.flatnonzero(alive):
-            verdict = decide_signs(records, box, signs[i], lower[i], upper[i])
-            if verdict.multipliers is not None:
-                possible[i] = False
-                state.neuron[node[i]] = -2 - len(state.infeasible)
-                table = (state.infeasible, verdict.multipliers[None])
-                state.infeasible = np.concatenate(table)
-            elif verdict.point is not None:
-                points.append(verdict.point)
-                rows.append(int(state.row[node[i]]))
-        if points:
-            self._raise_lower(problem, state, np.stack(points), np.asarray(rows))
-        return possible
-
-    def _raise_lower(self, problem, state, points, rows) -> None:
-        size = self.batch_size
-        full = np.concatenate(
-            [points, np.repeat(points[:1], -len(points) % size, axis=0)]
-        )
-        wide = np.concatenate([rows, np.repeat(rows[:1], -len(rows) % size)])
-        every = rows_of(problem)
-        for start in range(0, len(full), size):
-            part = full[start : start + size]
-            norms = _strict(problem.network, part, every[wide[start : start + size]])
-            for i, norm in enumerate(np.asarray(norms) * (1 - SLACK)):
-                r = wide[start + i]
-                if norm > state.norms[r]:
-                    state.norms[r], state.points[r] = norm, part[i]
+        open_ = ~empty & (state.bound[node] > state.norms[state.row[node]])
+        if not isinstance(self.prune, SignPrograms):  # else they are to be tested
+            open_ &= np.any(scores > 0, axis=1)
+        state.add_open(*(a[open_] for a in (node, signs, lower, upper, scores)))
 
     def done(self, problem: LocalLipschitz, state: TreeState) -> bool:
         if len(state.neuron) >= self.max_domains:

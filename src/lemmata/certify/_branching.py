@@ -20,7 +20,7 @@ from ..numerics.linear_bounds import (
     bound_values,
 )
 from ..numerics.networks import PIECEWISE, Network
-from ._bound_methods import ABSOLUTE, SLACK
+from ._bound_methods import widened
 
 
 class AbstractHeuristic(eqx.Module):
@@ -70,7 +70,8 @@ class Babsr(AbstractHeuristic):
 
 class Domains(NamedTuple):
     """A batch: bound (b,), whether empty (b,), bounds on the inputs of all activations
-    (b, m), scores of the piecewise linear neurons (b, n), 0 where a split is of no use.
+    (b, m), scores of the piecewise linear neurons (b, n), 0 where a split is of no use,
+    bounds on the row of the Jacobian (b, d).
     """
 
     bound: Any
@@ -78,6 +79,8 @@ class Domains(NamedTuple):
     lower: Any
     upper: Any
     scores: Any
+    jacobian_lower: Any
+    jacobian_upper: Any
 
 
 def neuron_counts(network: Network) -> tuple[int, int]:
@@ -107,15 +110,15 @@ def bound_domains(
         limits = dict(zip(network.positions(), known, strict=True))
         values = bound_values(network, *box, signs=places, above=limits, slopes=slopes)
         found = bound_gradient(network, values, row)
-        reach = jnp.sum(found.reach)
-        bound = found.norm * (1 + SLACK) + ABSOLUTE * reach + 1e-290
-        bound = jnp.where(values.empty, -jnp.inf, bound)
+        wide = widened(jax.tree.map(lambda a: a[None], found), {})
+        bound = jnp.where(values.empty, -jnp.inf, wide.norm[0])
         lower, upper = (
             jnp.concatenate([values.before[k][i].reshape(-1) for k in limits])
             for i in (0, 1)
         )
         scores = _scores(network, heuristic, found, values)
-        return Domains(bound, values.empty, lower, upper, scores)
+        sides = wide.lower[0], wide.upper[0]
+        return Domains(bound, values.empty, lower, upper, scores, *sides)
 
     return jax.vmap(one)(rows, signs, *above)
 

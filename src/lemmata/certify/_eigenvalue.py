@@ -3,6 +3,7 @@
 Source of the constraints: Pauli et al., ICLR 2024 (arXiv 2401.14033).
 """
 
+import math
 from typing import Any, final
 
 import equinox as eqx
@@ -12,29 +13,37 @@ from jaxtyping import Array, Float
 
 from ..core import AbstractMethod, AnyArray, Outcome, require
 from ._global_lipschitz import GlobalBounds, GlobalLipschitz
-from ._inequality import (
-    GAMMA,
-    MULTIPLIER,
-    NU,
-    TAU,
-    WEIGHT,
-    Inequality,
-    assemble,
-    pieces_of,
-)
+from ._inequality import Inequality, assemble, pieces_of
 from ._interior_point import InteriorState, advance, begin
-from ._interior_start import interior_start
-from ._multipliers import FULL, AbstractConstraints, Eliminated
+from ._interior_start import WIDE, interior_start, tight
+from ._multipliers import AbstractConstraints, Eliminated
+from ._packed_bounds import packed_bounds
 from ._pair_search import find_pair
+from ._parts import Parts, split
 
 SLACK = 1e-8  # relative, on the bound: room for the rounding of the judge
 SHARE = 1e-9  # of a point well inside, added so that the judge's test has room
 
 
-class EigenvalueState(eqx.Module):
-    """One interior-point state per piece, and the pair of inputs found."""
+class PieceState(eqx.Module):
+    """A piece's inequality in blocks, a point well inside (m,), and the iteration."""
 
-    pieces: tuple[InteriorState, ...]
+    parts: Parts
+    start: Float[Array, " m"]
+    iteration: InteriorState
+
+    @property
+    def bound(self) -> Any:
+        """What the iterate shows."""
+        layout = self.parts.layout
+        cost = jnp.asarray(layout.cost) @ self.iteration.theta
+        return cost if layout.tests else jnp.sqrt(cost)
+
+
+class EigenvalueState(eqx.Module):
+    """The pieces, and the pair of inputs found."""
+
+    pieces: tuple[PieceState, ...]
     pair: Float[Array, "2 d"]
     ratio: Float[Array, ""]
 
@@ -73,70 +82,47 @@ class Eigenvalue(AbstractMethod):
 
     def init(self, problem: GlobalLipschitz, key: Any) -> EigenvalueState:
         problem = jax.lax.stop_gradient(problem)
-        start = tuple(begin(q) for q in self.inequalities(problem))
+        pieces = tuple(_piece(q) for q in self.inequalities(problem))
         pair, ratio = find_pair(problem.network, problem.selected, problem.linf, key)
-        return EigenvalueState(start, pair, ratio)
+        return EigenvalueState(pieces, pair, ratio)
 
     def step(self, problem: GlobalLipschitz, state: EigenvalueState) -> EigenvalueState:
-        problem = jax.lax.stop_gradient(problem)
         moved = []
-        for inequality, piece in zip(
-            self.inequalities(problem), state.pieces, strict=True
-        ):
-            over = self._over(piece)
-            after = advance(inequality, piece)
-            moved.append(
-                jax.tree.map(
-                    lambda new, old, over=over: jnp.where(over, old, new), after, piece
-                )
-            )
+        for piece in state.pieces:
+            over, old = self._over(piece.iteration), piece.iteration
+            new = advance(piece.parts, old)
+            kept = jax.tree.map(lambda a, b, over=over: jnp.where(over, b, a), new, old)
+            moved.append(PieceState(piece.parts, piece.start, kept))
         return eqx.tree_at(lambda s: s.pieces, state, tuple(moved))
 
-    def _over(self, piece: InteriorState) -> Any:
-        return ~(piece.gap > self.rtol) | piece.stalled
+    def _over(self, iteration: InteriorState) -> Any:
+        return ~(iteration.gap > self.rtol) | iteration.stalled
 
     def done(self, problem: GlobalLipschitz, state: EigenvalueState) -> Any:
-        return jnp.all(jnp.stack([self._over(piece) for piece in state.pieces]))
+        over = [self._over(piece.iteration) for piece in state.pieces]
+        return jnp.all(jnp.stack(over))
 
     def finish(self, problem: GlobalLipschitz, state: EigenvalueState) -> GlobalBounds:
-        made = self.inequalities(problem)
-        thetas = [
-            piece.theta + SHARE * interior_start(jax.lax.stop_gradient(inequality))
-            for inequality, piece in zip(made, state.pieces, strict=True)
-        ]
-        found = [
-            _sensitive(inequality, theta, piece.dual)
-            for inequality, theta, piece in zip(made, thetas, state.pieces, strict=True)
-        ]
-        upper = found[0]
-        for factor in found[1:]:
-            upper = upper * factor
         return packed_bounds(
             self.constraints,
             self.cuts,
-            [q.layout for q in made],
-            thetas,
-            upper * (1 + SLACK),
+            [piece.parts.layout for piece in state.pieces],
+            [p.iteration.theta + SHARE * p.start for p in state.pieces],
+            _bound(problem, self, state.pieces) * (1 + SLACK),
             state.pair,
             state.ratio,
         )
 
     def observe(self, problem: GlobalLipschitz, state: EigenvalueState) -> dict:
-        bound = jnp.asarray(1.0)
-        for inequality, piece in zip(
-            self.inequalities(problem), state.pieces, strict=True
-        ):
-            cost = jnp.asarray(inequality.layout.cost) @ piece.theta
-            bound = bound * (cost if inequality.layout.tests else jnp.sqrt(cost))
-        gap = jnp.max(jnp.stack([piece.gap for piece in state.pieces]))
+        bound = math.prod(piece.bound for piece in state.pieces)
+        gap = jnp.max(jnp.stack([piece.iteration.gap for piece in state.pieces]))
         # infinite before the first step, and NaN would mean a failure
         return {"lipschitz_upper": bound, "gap": jnp.minimum(gap, 1e300)}
 
     def outcome(self, problem: GlobalLipschitz, state: EigenvalueState) -> Outcome:
-        if any(
-            bool(p.stalled) and float(p.gap) > 1e3 * float(self.rtol)
-            for p in (state.pieces)
-        ):
+        far = 1e3 * float(self.rtol)
+        iterations = [piece.iteration for piece in state.pieces]
+        if any(bool(i.stalled) and float(i.gap) > far for i in iterations):
             return _STALLED
         return super().outcome(problem, state)
 
@@ -198,54 +184,38 @@ def inequalities(method: Any, problem: GlobalLipschitz) -> list[Inequality]:
     ]
 
 
-def _sensitive(inequality: Inequality, theta: Any, dual: Any) -> Any:
-    """The bound; its derivative is that of the optimum, by the dual.
+def _piece(inequality: Inequality) -> PieceState:
+    """Two points inside: one for what is added at the end, one to start from."""
+    parts, both = split(inequality), jnp.stack([tight(inequality), WIDE])
+    starts = jax.vmap(lambda ample: interior_start(inequality, ample))(both)
+    return PieceState(parts, starts[0], begin(parts, starts[1]))
 
-    d cost = -<Y, d M> at fixed multipliers (Danskin), Y from the last step.
-    """
-    layout = inequality.layout
-    theta, dual = jax.lax.stop_gradient((theta, dual))
-    matrix = inequality.matrix(theta)
-    change = jnp.sum(dual * (matrix - jax.lax.stop_gradient(matrix)))
+
+@eqx.filter_custom_jvp
+def _bound(problem: GlobalLipschitz, method: Any, pieces: Any) -> Any:
+    """The product of the pieces' bounds."""
+    del problem, method
+    return math.prod(_shown(p.parts.layout, p) for p in pieces)
+
+
+@_bound.def_jvp
+def _bound_jvp(primals: Any, tangents: Any) -> Any:
+    """The optimum's derivative: d cost = -<Y, d M> at fixed multipliers (Danskin)."""
+    problem, method, pieces = primals
+
+    def bound(problem: GlobalLipschitz) -> Any:
+        found = []
+        for inequality, piece in zip(method.inequalities(problem), pieces, strict=True):
+            iteration = piece.iteration
+            matrix = split(inequality).matrix(iteration.theta)
+            change = iteration.dual * (matrix - jax.lax.stop_gradient(matrix))
+            found.append(_shown(inequality.layout, piece, jnp.sum(change)))
+        return math.prod(found)
+
+    return eqx.filter_jvp(bound, (problem,), (tangents[0],))
+
+
+def _shown(layout: Any, piece: PieceState, change: Any = 0.0) -> Any:
+    theta = piece.iteration.theta + SHARE * piece.start
     cost = jnp.asarray(layout.cost) @ theta - change
     return cost if layout.tests else jnp.sqrt(cost)
-
-
-def packed_bounds(
-    constraints: AbstractConstraints,
-    cuts: tuple[int, ...],
-    layouts: list,
-    thetas: list,
-    upper: Any,
-    pair: Any,
-    ratio: Any,
-) -> GlobalBounds:
-    """The value of solved pieces. Traced or not."""
-    multipliers, couplings = [], []
-    for layout, theta in zip(layouts, thetas, strict=True):
-        multipliers.append(theta[layout.indices(MULTIPLIER)])
-        if constraints.form == FULL:
-            couplings.append(_coupling(layout, theta))
-    weights = None
-    if layouts[0].tests:
-        weights = thetas[0][layouts[0].indices(WEIGHT)]
-    coupling = jnp.concatenate(couplings) if couplings else None
-    if coupling is not None and not coupling.shape[0]:
-        coupling = None
-    return GlobalBounds(
-        jnp.asarray(upper),
-        jnp.asarray(ratio),
-        jnp.asarray(constraints.form, dtype=jnp.int64),
-        jnp.concatenate(multipliers),
-        coupling,
-        weights,
-        jnp.asarray(cuts, dtype=jnp.int64) if cuts else None,
-        pair,
-    )
-
-
-def _coupling(layout: Any, theta: Any) -> Any:
-    """(groups, 3), zeros for what does not take part."""
-    columns = [theta[layout.indices(kind)] for kind in (GAMMA, NU, TAU)]
-    columns = [c if len(c) else jnp.zeros(layout.groups) for c in columns]
-    return jnp.stack(columns, axis=1)

@@ -35,9 +35,10 @@ from ._activation import GROUPED, _full, slopes
 from ._conic_solution import AbstractConicSolver, Clarabel, conic_solution
 from ._from_equinox import from_equinox
 from ._global_lipschitz import GlobalBounds, _array, read_records
-from ._inequality import Inequality, Layout, _Book
+from ._inequality import Inequality, Layout
 from ._lipsdp import _FAILED, repaired
 from ._multipliers import FULL, AllMultipliers
+from ._rows import Rows
 from ._shown_bounds import SLACK
 
 _UPPER, _POSED = "certify.implicit_lipschitz_l2/1", "certify.well_posed/1"
@@ -165,7 +166,7 @@ def implicit_inequality(problem: ImplicitLipschitz) -> Inequality:
     """The same inequality with coordinates (dx, dz), dz inside and outside phi."""
     n, d = problem.input_weight.shape
     node, vectors = problem.activation.nodes[0], problem.activation.weights[0]
-    book = _Book(d + n)
+    book = Rows(d + n)
     entries = book.fresh(d)
     own = jnp.eye(d + n)[:, d:]
     z = entries @ problem.input_weight.T + own @ problem.weight.T
@@ -174,10 +175,11 @@ def implicit_inequality(problem: ImplicitLipschitz) -> Inequality:
     else:
         a, b = slopes(node)
         owners = book.multipliers(n)
-        book.enter(z, -1.0, owners)
-        book.enter((own - (a + b) / 2 * z) * (2 / (b - a)), 1.0, owners)
+        book.enter(z, -1.0, owners, book.own)
+        scaled = (own - (a + b) / 2 * z) * (2 / (b - a))
+        book.enter(scaled, 1.0, owners, book.own)
     final = entries @ problem.direct.T + own @ problem.output.T
-    book.enter(entries, 1.0, np.repeat(book.weights(1), d))
+    book.enter(entries, 1.0, np.repeat(book.weights(1), d), book.own)
     layout = Layout(
         tuple(book.owners), tuple(book.signs), tuple(book.kinds), (), d, 0, book.groups
     )

@@ -22,10 +22,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..numerics.networks import LINEAR, Network
-from ._activation import constrain, fresh_count
-from ._multipliers import AbstractConstraints
-
-MULTIPLIER, GAMMA, NU, TAU, WEIGHT = range(5)
+from ._activation import GROUPED, constrain, fresh_count
+from ._multipliers import FULL, AbstractConstraints
+from ._rows import MULTIPLIER, WEIGHT, Ranges, Rows, blocks
 
 
 class Layout(eqx.Module):
@@ -39,6 +38,8 @@ class Layout(eqx.Module):
       first multiplier, end), in order.
     - `inputs`, `tests`: number of coordinates of dx, and of t.
     - `groups`: of activations with full multipliers.
+    - `parts`: blocks into which M falls for every theta: (first, end) of its
+      coordinates, and of its rows.
     """
 
     owners: tuple[int, ...]
@@ -48,6 +49,7 @@ class Layout(eqx.Module):
     inputs: int
     tests: int
     groups: int
+    parts: tuple[tuple[Ranges, Ranges], ...] = ()
 
     @property
     def positive(self) -> np.ndarray:
@@ -93,45 +95,6 @@ class Inequality(eqx.Module):
         return total.at[owners].add(signs * squares)
 
 
-class _Book:
-    """Rows, signs and owners as they are entered."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self.used, self.groups = size, 0, 0
-        self.rows: list[Any] = []
-        self.signs: list[float] = []
-        self.owners: list[int] = []
-        self.kinds: list[int] = []
-
-    def fresh(self, count: int) -> Any:
-        """The next coordinates, as linear forms (p, count)."""
-        start, self.used = self.used, self.used + count
-        return jnp.eye(self.size)[:, start : self.used]
-
-    def _variables(self, count: int, kind: int) -> np.ndarray:
-        start = len(self.kinds)
-        self.kinds += [kind] * count
-        return start + np.arange(count)
-
-    def multipliers(self, count: int) -> np.ndarray:
-        """New variables >= 0."""
-        return self._variables(count, MULTIPLIER)
-
-    def couplings(self, count: int, column: int) -> np.ndarray:
-        """New free variables: gamma, nu or tau."""
-        return self._variables(count, (GAMMA, NU, TAU)[column])
-
-    def weights(self, count: int) -> np.ndarray:
-        """New weights >= 0, which are minimised."""
-        return self._variables(count, WEIGHT)
-
-    def enter(self, forms: Any, sign: float, owners: np.ndarray) -> None:
-        """Squares of linear forms (p, ...), one owner each."""
-        self.rows.append(forms.reshape(self.size, -1).T)
-        self.signs += [sign] * len(owners)
-        self.owners += [int(i) for i in owners]
-
-
 def pieces_of(network: Network, cuts: tuple[int, ...]) -> list[tuple[int, int]]:
     """(start, stop): sub-networks from the result of one node to that of another."""
     ends = (-1, *cuts, len(network.nodes) - 1)
@@ -163,16 +126,17 @@ def assemble(
     counts = [
         fresh_count(network.nodes[k], network.weights[k], constraints) for k in active
     ]
-    book = _Book(inputs + sum(counts) + (outputs if linf else 0))
+    book = Rows(inputs + sum(counts) + (outputs if linf else 0))
     entries = book.fresh(inputs)
-    values = (
-        {start: entries.reshape(book.size, *network.shape(start))}
-        if (first is None)
-        else {}
-    )
+    values, supports = {start: entries}, {start: book.own}
+    if first is None:
+        values[start] = entries.reshape(book.size, *network.shape(start))
     spans = []
     for k in inside:
         node = network.nodes[k]
+        book.inner = supports[k] = frozenset().union(
+            *(supports[i] for i in node.inputs)
+        )
         if k == first:
             factor = jnp.linalg.qr(jnp.asarray(network.weights[k]).T, mode="r")
             values[k] = entries @ factor
@@ -182,10 +146,13 @@ def assemble(
             before = book.used, len(book.signs), len(book.kinds)
             z = values[node.inputs[0]]
             values[k] = constrain(book, node, network.weights[k], z, constraints)
+            alone = constraints.form == FULL and node.op in GROUPED
+            supports[k] = book.own if alone else book.inner | book.own
             spans.append(_span(book, before, node))
     final = values[stop].reshape(book.size, -1)
     final = final if selected is None else final @ jnp.asarray(selected).T
     base = _objective(book, entries, final, linf)
+    linked = supports[stop] | book.own if linf else supports[stop]
     layout = Layout(
         tuple(book.owners),
         tuple(book.signs),
@@ -194,11 +161,12 @@ def assemble(
         inputs,
         outputs if linf else 0,
         book.groups,
+        blocks(book, [linked]),
     )
     return Inequality(jnp.concatenate(book.rows), base, layout)
 
 
-def _span(book: _Book, before: tuple[int, int, int], node: Any) -> tuple[int, ...]:
+def _span(book: Rows, before: tuple[int, int, int], node: Any) -> tuple[int, ...]:
     coordinate, row, variable = before
     kinds = np.asarray(book.kinds[variable:])
     count = int(np.sum(kinds == MULTIPLIER))
@@ -207,15 +175,16 @@ def _span(book: _Book, before: tuple[int, int, int], node: Any) -> tuple[int, ..
     return (coordinate, book.used, row, row + squares, variable, variable + count)
 
 
-def _objective(book: _Book, entries: Any, final: Any, linf: bool) -> Any:
+def _objective(book: Rows, entries: Any, final: Any, linf: bool) -> Any:
     """Enters the weights and returns the base."""
     if not linf:
         owner = book.weights(1)
-        book.enter(entries, 1.0, np.repeat(owner, entries.shape[1]))
+        owners = np.repeat(owner, entries.shape[1])
+        book.enter(entries, 1.0, owners, frozenset({0}))
         return -final @ final.T
     tests = book.fresh(final.shape[1])
-    book.enter(entries, 1.0, book.weights(entries.shape[1]))
-    book.enter(tests, 1.0, book.weights(tests.shape[1]))
+    book.enter(entries, 1.0, book.weights(entries.shape[1]), frozenset({0}))
+    book.enter(tests, 1.0, book.weights(tests.shape[1]), book.own)
     return final @ tests.T + tests @ final.T
 
 

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
+from jax.lax.linalg import cholesky, triangular_solve
+from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int
 
-from ._inequality import Inequality
-from ._interior_start import WIDE, interior_start
+from ._parts import Parts, transposed
 
 SHORT = 0.97  # of the way to the boundary
 TRIALS = 40
@@ -30,13 +30,13 @@ RIDGE = 1e-13  # of the diagonal, for redundant free multipliers
 class InteriorState(eqx.Module):
     """Where the iteration stands.
 
-    **Fields:** `theta` (m,), strictly feasible; `dual` Y (p, p), positive definite;
+    **Fields:** `theta` (m,), strictly feasible; `dual` Y (c, p, p), positive definite;
     `reduced` z (m,), >= 0, 0 where theta is free; `gap`: relative; `steps`;
     `stalled`: steps became too short, or something was not finite.
     """
 
     theta: Float[Array, " m"]
-    dual: Float[Array, "p p"]
+    dual: Float[Array, "c p p"]
     reduced: Float[Array, " m"]
     gap: Float[Array, ""]
     steps: Int[Array, ""]
@@ -50,19 +50,17 @@ class _Move(NamedTuple):
     reduced: Any
 
 
-def begin(inequality: Inequality) -> InteriorState:
-    """A strictly feasible start whose dual is central."""
-    layout = inequality.layout
-    theta = interior_start(inequality, WIDE)
-    matrix = inequality.matrix(theta)
+def begin(parts: Parts, theta: Any) -> InteriorState:
+    """A start at a strictly feasible `theta` (m,) whose dual is central."""
+    layout = parts.layout
+    matrix = parts.matrix(theta)
     positive, cost = jnp.asarray(layout.positive), jnp.asarray(layout.cost)
-    inverse = jnp.linalg.inv(matrix)
-    count = len(matrix) + int(layout.positive.sum())
-    mu = jnp.abs(cost @ theta) / count
+    root = _inverted(_factor(matrix))
+    mu = jnp.abs(cost @ theta) / (parts.order + int(layout.positive.sum()))
     reduced = jnp.where(positive, mu / jnp.where(positive, theta, 1.0), 0.0)
     return InteriorState(
         theta,
-        mu * (inverse + inverse.T) / 2,
+        mu * transposed(root) @ root,
         reduced,
         jnp.asarray(jnp.inf),
         jnp.asarray(0),
@@ -70,115 +68,119 @@ def begin(inequality: Inequality) -> InteriorState:
     )
 
 
-def advance(inequality: Inequality, state: InteriorState) -> InteriorState:
+def advance(parts: Parts, state: InteriorState) -> InteriorState:
     """One predictor-corrector step; a step that cannot be made sets `stalled`."""
-    layout = inequality.layout
-    positive, cost = jnp.asarray(layout.positive), jnp.asarray(layout.cost)
-    system = _system(inequality, state)
-    matrix, theta, dual = system.matrix, state.theta, state.dual
-    count = len(matrix) + int(layout.positive.sum())
-    mu = (jnp.sum(matrix * dual) + state.reduced @ theta) / count
-    trial = _direction(inequality, state, system, 0.0, None)
-    one, two = _lengths(state, system.factor, trial, positive, margin=1.0)
-    ahead = jnp.sum((matrix + one * trial.matrix) * (dual + two * trial.dual))
-    ahead = ahead + (theta + one * trial.theta) @ (state.reduced + two * trial.reduced)
-    centring = jnp.clip((ahead / count / mu) ** 3, 1e-4, 1.0)
-    move = _direction(inequality, state, system, centring * mu, trial)
-    lengths = _lengths(state, system.factor, move, positive, margin=SHORT)
-    return _moved(inequality, state, move, lengths, cost)
+    layout = parts.layout
+    system = _system(parts, state)
+    count = parts.order + int(layout.positive.sum())
+    mu = (jnp.sum(system.matrix * state.dual) + state.reduced @ state.theta) / count
+
+    def turn(_, carry):
+        """Predicts from no move and no centring, then corrects."""
+        trial, centring, _ = carry
+        move = _direction(parts, state, system, centring * mu, trial)
+        one, two = _lengths(state, system.roots, move, jnp.asarray(layout.positive))
+        first, second = jnp.minimum(1.0, one), jnp.minimum(1.0, two)
+        after = (system.matrix + first * move.matrix) * (
+            state.dual + second * move.dual
+        )
+        ahead = jnp.sum(after) + (state.theta + first * move.theta) @ (
+            state.reduced + second * move.reduced
+        )
+        return move, jnp.clip((ahead / count / mu) ** 3, 1e-4, 1.0), (one, two)
+
+    none = _Move(
+        jnp.zeros_like(state.theta),
+        jnp.zeros_like(state.dual),
+        jnp.zeros_like(state.dual),
+        jnp.zeros_like(state.reduced),
+    )
+    nowhere = jnp.asarray(0.0)
+    start = (none, nowhere, (nowhere, nowhere))
+    move, _, lengths = jax.lax.fori_loop(0, 2, turn, start)
+    return _moved(parts, state, move, lengths)
 
 
 class _System(NamedTuple):
     """What both directions of a step share.
 
-    `factor`: Cholesky factor of M; `solver`, `scale`: the scaled normal equations;
-    `inverse_part`: <F_j, M^-1> + 1 / theta_j; `diagonal`: z / theta.
+    `roots`: (2, c, p, p), inverses of the Cholesky factors of M and of Y; `inverse`:
+    of M; `solver`, `scale`: the scaled normal equations; `inverse_part`:
+    <F_j, M^-1> + 1 / theta_j; `diagonal`: z / theta.
     """
 
     matrix: Any
-    factor: Any
+    roots: Any
+    inverse: Any
     solver: Any
     scale: Any
     inverse_part: Any
     diagonal: Any
 
 
-def _system(inequality: Inequality, state: InteriorState) -> _System:
-    positive = jnp.asarray(inequality.layout.positive)
-    rows, theta = inequality.rows, state.theta
-    matrix = inequality.matrix(theta)
-    factor = jnp.linalg.cholesky(matrix)
-    half = solve_triangular(factor, rows.T, lower=True)
-    through_inverse = half.T @ half
-    normal = _normal(inequality, through_inverse, rows @ state.dual @ rows.T)
+def _system(parts: Parts, state: InteriorState) -> _System:
+    positive = jnp.asarray(parts.layout.positive)
+    rows, theta = parts.rows, state.theta
+    matrix = parts.matrix(theta)
+    roots = _inverted(_factor(jnp.stack([matrix, state.dual])))
+    half = roots[0] @ transposed(rows)
+    through_inverse = transposed(half) @ half
+    normal = parts.pairs(through_inverse * (rows @ state.dual @ transposed(rows)))
     safe = jnp.where(positive, theta, 1.0)
     diagonal = jnp.where(positive, state.reduced / safe, 0.0)
     normal = normal + jnp.diag(diagonal)
     scale = 1 / jnp.sqrt(jnp.diag(normal) + 1e-300)
     ridge = RIDGE * jnp.eye(len(normal))
-    solver = cho_factor(normal * scale * scale[:, None] + ridge)
-    inverse_part = inequality.collect(jnp.diag(through_inverse))
+    solver = _factor(normal * scale * scale[:, None] + ridge)
+    inverse_part = parts.collect(jnp.sum(half * half, axis=1))
     inverse_part = inverse_part + jnp.where(positive, 1 / safe, 0.0)
-    return _System(matrix, factor, solver, scale, inverse_part, diagonal)
+    inverse = transposed(roots[0]) @ roots[0]
+    return _System(matrix, roots, inverse, solver, scale, inverse_part, diagonal)
 
 
 def _direction(
-    inequality: Inequality,
-    state: InteriorState,
-    system: _System,
-    mu: Any,
-    second: _Move | None,
+    parts: Parts, state: InteriorState, system: _System, mu: Any, second: _Move
 ) -> _Move:
     """The direction towards M Y = mu I; `second`: the predictor, to correct for."""
-    layout, rows, dual = inequality.layout, inequality.rows, state.dual
+    layout, rows, dual = parts.layout, parts.rows, state.dual
     positive, cost = jnp.asarray(layout.positive), jnp.asarray(layout.cost)
-    safe, whole = jnp.where(positive, state.theta, 1.0), (system.factor, True)
-    right = mu * system.inverse_part - cost
-    shift, bend = jnp.zeros_like(dual), jnp.zeros_like(state.theta)
-    if second is not None:
-        product = cho_solve(whole, second.matrix @ second.dual)
-        shift = (product + product.T) / 2
-        bend = jnp.where(positive, second.theta * second.reduced / safe, 0.0)
-        bent = inequality.collect(jnp.sum((rows @ shift) * rows, axis=1))
-        right = right - bent - bend
-    step = system.scale * cho_solve(system.solver, system.scale * right)
-    change = inequality.homogeneous(step)
-    mixed = cho_solve(whole, change @ dual)
-    inverse = cho_solve(whole, jnp.eye(len(dual)))
-    dual_step = mu * inverse - dual - (mixed + mixed.T) / 2 - shift
+    safe, inverse = jnp.where(positive, state.theta, 1.0), system.inverse
+    shift = _symmetric(inverse @ second.matrix @ second.dual)
+    bend = jnp.where(positive, second.theta * second.reduced / safe, 0.0)
+    bent = parts.collect(jnp.sum((rows @ shift) * rows, axis=2))
+    right = mu * system.inverse_part - cost - bent - bend
+    step = system.scale * cho_solve((system.solver, True), system.scale * right)
+    change = parts.homogeneous(step)
+    mixed = _symmetric(inverse @ change @ dual)
     reduced = mu / safe - state.reduced - system.diagonal * step - bend
-    return _Move(step, change, dual_step, jnp.where(positive, reduced, 0.0))
+    reduced = jnp.where(positive, reduced, 0.0)
+    return _Move(step, change, mu * inverse - dual - mixed - shift, reduced)
 
 
-def _normal(inequality: Inequality, one: Any, two: Any) -> Any:
-    """H_ij = sum over squares r of i and s of j of sign sign' one_rs two_rs."""
-    layout = inequality.layout
-    signs, count = jnp.asarray(layout.signs), len(layout.kinds)
-    owners = jnp.asarray(layout.owners)
-    product = one * two * signs * signs[:, None]
-    summed = jax.ops.segment_sum(product, owners, count)
-    normal = jax.ops.segment_sum(summed.T, owners, count)
-    return (normal + normal.T) / 2
+def _factor(matrices: Any) -> Any:
+    """Lower triangular Cholesky factors, NaN where there is none."""
+    return cholesky(matrices, symmetrize_input=False)
 
 
-def _lengths(state, factor, move: _Move, positive, margin: float) -> tuple[Any, Any]:
-    """How far theta, M and Y, z may go, at most 1."""
-    dual_factor = jnp.linalg.cholesky(state.dual)
-    primal = jnp.minimum(
-        _room(factor, move.matrix), _ratio(state.theta, move.theta, positive)
-    )
-    dual = jnp.minimum(
-        _room(dual_factor, move.dual), _ratio(state.reduced, move.reduced, positive)
-    )
-    return jnp.minimum(1.0, margin * primal), jnp.minimum(1.0, margin * dual)
+def _inverted(factor: Any) -> Any:
+    """Inverses of lower triangular matrices (..., p, p)."""
+    unit = jnp.broadcast_to(jnp.eye(factor.shape[-1]), factor.shape)
+    return triangular_solve(factor, unit, left_side=True, lower=True)
 
 
-def _room(factor: Any, change: Any) -> Any:
-    """The largest step that keeps L L' + step * change positive semidefinite."""
-    inner = solve_triangular(factor, change, lower=True)
-    inner = solve_triangular(factor, inner.T, lower=True)
-    least = jnp.linalg.eigvalsh((inner + inner.T) / 2)[0]
-    return jnp.where(least < 0, -1 / jnp.where(least < 0, least, -1.0), jnp.inf)
+def _symmetric(matrices: Any) -> Any:
+    return (matrices + transposed(matrices)) / 2
+
+
+def _lengths(state, roots, move: _Move, positive) -> tuple[Any, Any]:
+    """How far theta, M and Y, z may go."""
+    changes = jnp.stack([move.matrix, move.dual])
+    inner = roots @ changes @ transposed(roots)
+    least = jnp.min(jnp.linalg.eigvalsh(inner, symmetrize_input=False), axis=(1, 2))
+    falls = least < 0
+    room = jnp.where(falls, -1 / jnp.where(falls, least, -1.0), jnp.inf)
+    one = jnp.minimum(room[0], _ratio(state.theta, move.theta, positive))
+    return one, jnp.minimum(room[1], _ratio(state.reduced, move.reduced, positive))
 
 
 def _ratio(values: Any, change: Any, positive: Any) -> Any:
@@ -187,53 +189,44 @@ def _ratio(values: Any, change: Any, positive: Any) -> Any:
     return jnp.min(ratios)
 
 
-def _moved(inequality, state, move: _Move, lengths, cost) -> InteriorState:
+def _moved(parts: Parts, state: InteriorState, move: _Move, lengths) -> InteriorState:
     """The next iterate, shortened until both sides are definite."""
-    positive = jnp.asarray(inequality.layout.positive)
+    positive, cost = jnp.asarray(parts.layout.positive), jnp.asarray(parts.layout.cost)
 
-    def primal(step: Any) -> Any:
-        theta = state.theta + step * move.theta
-        inside = jnp.all(jnp.where(positive, theta > 0, True))
-        return inside & _definite(inequality.matrix(theta))
+    def fits(steps):
+        theta = state.theta + steps[0] * move.theta
+        both = [parts.matrix(theta), state.dual + steps[1] * move.dual]
+        factors = _factor(jnp.stack(both))
+        inside = jnp.all(jnp.isfinite(factors), axis=(1, 2, 3))
+        signs = jnp.all(jnp.where(positive, theta > 0, True))
+        return inside & jnp.stack([signs, jnp.asarray(True)])
 
-    def dual(step: Any) -> Any:
-        return _definite(state.dual + step * move.dual)
+    def again(carry):
+        return (carry[2] < TRIALS) & ~jnp.all(carry[1])
 
-    first, second = _shortened(primal, lengths[0]), _shortened(dual, lengths[1])
-    theta = state.theta + first * move.theta
-    after = state.dual + second * move.dual
-    reduced = state.reduced + second * move.reduced
-    matrix = inequality.matrix(theta)
-    gap = jnp.sum(matrix * after) + reduced @ theta
-    good = (first > LEAST_STEP) & jnp.isfinite(gap) & (second > LEAST_STEP)
+    def shorter(carry):
+        steps, good, trial = carry
+        steps = jnp.where(good, steps, 0.8 * steps)
+        return steps, fits(steps), trial + 1
+
+    steps = jnp.minimum(1.0, SHORT * jnp.stack(lengths))
+    steps = jnp.where(jnp.isfinite(steps), steps, 0.0) / 0.8
+    start = (steps, jnp.zeros(2, dtype=bool), jnp.asarray(0))
+    steps, good, _ = jax.lax.while_loop(again, shorter, start)
+    theta = state.theta + steps[0] * move.theta
+    dual = _symmetric(state.dual + steps[1] * move.dual)
+    reduced = state.reduced + steps[1] * move.reduced
+    gap = jnp.sum(parts.matrix(theta) * dual) + reduced @ theta
+    good = jnp.all(good & (steps > LEAST_STEP)) & jnp.isfinite(gap)
 
     def keep(new: Array, old: Array) -> Array:
         return jnp.where(good, new, old)
 
     return InteriorState(
         keep(theta, state.theta),
-        keep((after + after.T) / 2, state.dual),
+        keep(dual, state.dual),
         keep(reduced, state.reduced),
         keep(gap / jnp.abs(cost @ theta), state.gap),
         state.steps + 1,
         ~good,
     )
-
-
-def _shortened(fits: Any, length: Any) -> Any:
-    """The first of length, 0.8 length, ... that fits; 0 if none does."""
-
-    def again(carry):
-        step, trial = carry
-        return (trial < TRIALS) & ~fits(step)
-
-    def shorter(carry):
-        return 0.8 * carry[0], carry[1] + 1
-
-    length = jnp.where(jnp.isfinite(length), length, 0.0)
-    step, trial = jax.lax.while_loop(again, shorter, (length, 0))
-    return jnp.where(trial < TRIALS, step, 0.0)
-
-
-def _definite(matrix: Any) -> Any:
-    return jnp.all(jnp.isfinite(jnp.linalg.cholesky(matrix)))

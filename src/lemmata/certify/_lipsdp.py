@@ -14,11 +14,12 @@ import numpy as np
 
 from ..core import CONVERGED, AbstractMethod, Outcome
 from ._conic_solution import AbstractConicSolver, Clarabel, conic_solution
-from ._eigenvalue import inequalities, packed_bounds, validate_constraints
+from ._eigenvalue import inequalities, validate_constraints
 from ._global_lipschitz import GlobalBounds, GlobalLipschitz
 from ._inequality import Inequality
 from ._interior_start import interior_start
 from ._multipliers import AbstractConstraints, Eliminated
+from ._packed_bounds import packed_bounds
 from ._pair_search import find_pair
 from ._shown_bounds import least_bound
 

@@ -26,32 +26,28 @@ def find_pair(network: Any, selected: Any, linf: bool, key: Any) -> tuple[Any, A
         out = network(x).reshape(-1)
         return out if selected is None else jnp.asarray(selected) @ out
 
-    start, walk = jax.random.split(key)
-    points = jax.random.normal(start, (POINTS, size))
     spread = jnp.asarray(SPREADS)[jnp.arange(POINTS) % len(SPREADS)]
-    points = points * spread[:, None]
-    directions = jax.random.normal(walk, (POINTS, size))
+    noise = jax.random.normal(key, (ROUNDS + 3, POINTS, size))
     examine = jax.vmap(lambda x, v: _fastest(function, x, v, linf))
 
-    def again(carry, key_and_step):
+    def again(carry, noise_and_step):
         points, directions, ratios = carry
-        key, step = key_and_step
-        best = jnp.argsort(-ratios)[: POINTS // 4]
+        noise, step = noise_and_step
+        best = jax.lax.top_k(ratios, POINTS // 4)[1]
         chosen = jnp.where(step > 0, jnp.tile(best, 4), jnp.arange(POINTS))
-        noise = jax.random.normal(key, (POINTS, size)) * spread[:, None]
-        trial = points[chosen] + jnp.where(step > 0, 0.3, 0.0) * noise
+        away = jnp.where(step > 0, 0.3, 0.0) * noise * spread[:, None]
+        trial = points[chosen] + away
         turned, found = examine(trial, directions[chosen])
         better = found > ratios[chosen]
         points = jnp.where(better[:, None], trial, points[chosen])
         directions = jnp.where(better[:, None], turned, directions[chosen])
         return (points, directions, jnp.where(better, found, ratios[chosen])), None
 
-    rounds = jax.random.split(walk, ROUNDS + 1), jnp.arange(ROUNDS + 1)
-    start = points, directions, jnp.full(POINTS, -1.0)
+    start = noise[0] * spread[:, None], noise[1], jnp.full(POINTS, -1.0)
+    rounds = noise[2:], jnp.arange(ROUNDS + 1)
     (points, directions, ratios), _ = jax.lax.scan(again, start, rounds)
     i = jnp.argmax(ratios)
-    pair = _sides(points[i], directions[i])
-    return pair, jnp.maximum(_ratio(function, pair, linf) * (1 - SLACK), 0.0)
+    return _sides(points[i], directions[i]), jnp.maximum(ratios[i] * (1 - SLACK), 0.0)
 
 
 def _sides(x: Any, v: Any) -> Any:
@@ -60,9 +56,8 @@ def _sides(x: Any, v: Any) -> Any:
 
 
 def _fastest(function: Any, x: Any, v: Any, linf: bool) -> tuple[Any, Any]:
-    image, forward = jax.linearize(function, x)
+    _, forward = jax.linearize(function, x)
     backward = jax.linear_transpose(forward, x)
-    del image
 
     def again(_, v):
         w = forward(v)
@@ -81,7 +76,8 @@ def _unit(v: Any, otherwise: Any, linf: bool) -> Any:
 
 
 def _ratio(function: Any, pair: Any, linf: bool) -> Any:
-    change = function(pair[0]) - function(pair[1])
+    first, second = jax.vmap(function)(pair)
+    change = first - second
     apart = pair[0] - pair[1]
     if linf:
         return jnp.sum(jnp.abs(change)) / jnp.max(jnp.abs(apart))

@@ -1,6 +1,6 @@
 """Queue and tree of a branch and bound, as arrays that a checkpoint can hold."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,14 @@ class TreeState:
         }
         names = [f.name for f in fields(cls) if f.name != "slopes"]
         return cls(**{n: np.array(arrays[n]) for n in names}, slopes=slopes)
+
+    def fresh(self) -> "TreeState":
+        """One whose changes leave this one as it is.
+
+        The arrays of open domains are large, and replaced rather than written to.
+        """
+        names = ("neuron", "norms", "points")
+        return replace(self, **{n: getattr(self, n).copy() for n in names})
 
     @property
     def upper(self) -> np.ndarray:

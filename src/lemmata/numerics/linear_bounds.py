@@ -23,10 +23,13 @@ from .value_bounds import (
     bound_values as bound_values,
     dot,
     entry_bounds as entry_bounds,
+    linear,
     nonlinear_below as nonlinear_below,
     relaxed_below as relaxed_below,
+    transposed,
 )
 
+CACHED = 2**17  # entries of coefficients that are held at once
 Relaxation = Literal["envelope", "constant", "interval"]
 
 
@@ -95,11 +98,11 @@ class _Gradient:
 
     def _linear(self, k: int) -> None:
         lo, hi = self.above[k]
-        mids = self.network.transposed(k, 0.5 * lo + 0.5 * hi)
-        radii = self.network.transposed(k, 0.5 * hi - 0.5 * lo, size=True)
-        sizes = self.network.transposed(k, self.sizes[k], size=True)
-        parts = zip(self.network.nodes[k].inputs, mids, radii, sizes, strict=True)
-        for i, mid, radius, size in parts:
+        mids = transposed(self.network, k, 0.5 * lo + 0.5 * hi)
+        sizes = jnp.stack([0.5 * hi - 0.5 * lo, self.sizes[k]])
+        spread = transposed(self.network, k, sizes, size=True)
+        parts = zip(self.network.nodes[k].inputs, mids, spread, strict=True)
+        for i, mid, (radius, size) in parts:
             self._add(i, mid - radius, mid + radius, size)
 
     def _refined(self, k: int) -> Bounds:
@@ -108,16 +111,20 @@ class _Gradient:
         if self.relaxation != "interval" and self.envelopes:
             size, shape = self.network.size(k), self.network.shape(k)
             unit = jnp.eye(size).reshape(size, *shape)
-            low, _ = self.least(k, unit)
-            high, _ = self.least(k, -unit)
-            lo = jnp.maximum(lo, low.reshape(shape))
-            hi = jnp.minimum(hi, -high.reshape(shape))
+            found, _ = self.least(k, jnp.concatenate([unit, -unit]), unit=True)
+            lo = jnp.maximum(lo, found[:size].reshape(shape))
+            hi = jnp.minimum(hi, -found[size:].reshape(shape))
             lo, hi = jnp.minimum(lo, hi), jnp.maximum(lo, hi)
         self.above[k] = lo, hi
         return lo, hi
 
-    def least(self, start: int, rows: Any) -> tuple[Any, dict[int, Any]]:
-        """Lower bounds (r,) on functionals (r, *shape) of g at a node; coefficients."""
+    def least(
+        self, start: int, rows: Any, unit: bool = False
+    ) -> tuple[Any, dict[int, Any]]:
+        """Lower bounds (r,) on functionals (r, *shape) of g at a node; coefficients.
+
+        **Arguments:** `unit`: the rows are the unit vectors, then their negatives.
+        """
         network, last = self.network, len(self.network.nodes) - 1
         held, total, met = {start: rows}, 0.0, {}
         for k in range(max(start + 1, 0), last + 1):
@@ -136,7 +143,7 @@ class _Gradient:
                 jnp.zeros((len(rows), *network.shape(i))) if c is None else c
                 for i, c in zip(node.inputs, given, strict=True)
             ]
-            held[k] = network.linear(k, whole)
+            held[k] = linear(network, k, whole, unit and node.inputs == (start,))
         if last in held:
             total = total + dot(held[last], self.row)
         return jnp.broadcast_to(total, rows.shape[:1]), met
@@ -220,5 +227,18 @@ def _last_product(network: Network, row: Any, sizes: list[Any]) -> Any:
 def gradient_rows(
     network: Network, values: ValueBounds, rows: Any, relaxation: Relaxation
 ) -> GradientBounds:
-    """`bound_gradient` for rows (r, K), batched along the first axis."""
-    return jax.vmap(lambda v: bound_gradient(network, values, v, relaxation))(rows)
+    """`bound_gradient` for rows (r, K), batched along the first axis.
+
+    Rows are taken so many at a time that their functionals stay in the cache.
+    """
+    widest = max(network.size(k) for k in range(-1, len(network.nodes)))
+    most = max(1, CACHED // (2 * widest**2))
+    count = len(rows)
+    size = max(b for b in range(1, count + 1) if count % b == 0 and b <= most)
+
+    def one(v: Any) -> GradientBounds:
+        return bound_gradient(network, values, v, relaxation)
+
+    if size == count:
+        return jax.vmap(one)(rows)
+    return jax.lax.map(one, rows, batch_size=size)

@@ -209,6 +209,10 @@ def activation(node: NodeSpec, weight: Any = None) -> Any:
 def group_sort(z: Any, size: int) -> Any:
     """Sorts each `size` neighbours along the first axis, largest first."""
     groups = z.reshape(-1, size, *z.shape[1:])
+    if size == 2:  # a comparison compiles faster than a sort
+        one, two = groups[:, 0], groups[:, 1]
+        groups = jnp.stack([jnp.maximum(one, two), jnp.minimum(one, two)], axis=1)
+        return groups.reshape(z.shape)
     return -jnp.sort(-groups, axis=1).reshape(z.shape)
 
 

@@ -17,6 +17,7 @@ from .curves import Lines, lines, value_range
 from .networks import PIECEWISE, Network
 
 Bounds = tuple[Any, Any]
+LARGEST = 2**20  # entries of a convolution written out as a matrix
 EMPTY = 1e-9  # a gap between crossed bounds, relative, that no rounding explains
 
 
@@ -83,6 +84,50 @@ def bound_values(
     return ValueBounds(before, tuple(nodes), found, signs, empty)
 
 
+def linear(network: Network, k: int, given: Any, unit: bool = False) -> Any:
+    """W x of a linear node, for many rows; small convolutions as one matrix product.
+
+    **Arguments:** `unit`: the rows are the unit vectors, then their negatives.
+    """
+    matrix = _matrix(network, k, unit)
+    if matrix is None:
+        return network.linear(k, given)
+    node = network.nodes[k]
+    below = network.shape(node.inputs[0])
+    lead = given[0].shape[: given[0].ndim - len(below)]
+    flat = given[0].reshape(-1, len(matrix))
+    rows = jnp.concatenate([matrix, -matrix]) if unit else flat @ matrix
+    return rows.reshape(*lead, *node.shape)
+
+
+def transposed(
+    network: Network, k: int, above: Any, size: bool = False, unit: bool = False
+) -> tuple[Any, ...]:
+    """W' a (|W|' a where `size`) for each input, the same way."""
+    matrix = _matrix(network, k, unit)
+    if matrix is None:
+        return network.transposed(k, above, size=size)
+    matrix = jnp.abs(matrix.T) if size else matrix.T
+    node = network.nodes[k]
+    lead = above.shape[: above.ndim - len(node.shape)]
+    flat = above.reshape(-1, node.size)
+    rows = jnp.concatenate([matrix, -matrix]) if unit else flat @ matrix
+    return (rows.reshape(*lead, *network.shape(node.inputs[0])),)
+
+
+def _matrix(network: Network, k: int, dense: bool) -> Any:
+    """W' of a small convolution (or dense layer), (inputs, outputs); else None."""
+    node = network.nodes[k]
+    size = network.size(node.inputs[0])
+    if node.op == "dense" and dense:
+        weight = jnp.asarray(network.weights[k])
+        return weight.T if weight.shape == (node.size, size) else None
+    if node.op != "conv" or size * node.size > LARGEST:
+        return None
+    unit = jnp.eye(size).reshape(size, *network.shape(node.inputs[0]))
+    return network.linear(k, [unit]).reshape(size, node.size)
+
+
 def nonlinear_below(network: Network, source: int) -> bool:
     """Whether an activation stands at or below a node."""
     if source < 0:
@@ -113,17 +158,17 @@ def entry_bounds(
     """Linear bounds on every entry of one node."""
     shape, size = network.shape(source), network.size(source)
     unit = jnp.eye(size).reshape(size, *shape)
-    picked: dict[int, tuple[Any, Any]] = {}
+    picked: dict[int, Any] = {}
     for a, table in (slopes or {}).items():
-        wide = table.reshape(2, -1, *network.nodes[a].shape)
-        picked[a] = wide[0], wide[1]
-    low = _least(network, source, unit, box, before, found, picked, 0)
-    high = -_least(network, source, -unit, box, before, found, picked, 1)
-    return low.reshape(shape), high.reshape(shape)
+        wide = jnp.broadcast_to(table, (2, size, table.shape[-1]))
+        picked[a] = wide.reshape(2 * size, *network.nodes[a].shape)
+    both = jnp.concatenate([unit, -unit])
+    least = _least(network, source, both, box, before, found, picked)
+    return least[:size].reshape(shape), -least[size:].reshape(shape)
 
 
-def _least(network, source, rows, box, before, found, picked, side) -> Any:
-    """Lower bounds (r,) on functionals (r, *shape) of one node's value."""
+def _least(network, source, rows, box, before, found, picked) -> Any:
+    """Lower bounds (r,) on every entry of one node's value, then on its negative."""
     pending, total = {source: rows}, 0.0
     for k in range(source, -1, -1):
         a = pending.pop(k, None)
@@ -135,12 +180,12 @@ def _least(network, source, rows, box, before, found, picked, side) -> Any:
             slope = own.lower_slope
             if k in picked:
                 lo, hi = before[k]
-                slope = jnp.where((lo < 0) & (hi > 0), picked[k][side], slope)
+                slope = jnp.where((lo < 0) & (hi > 0), picked[k], slope)
             up, down = jnp.maximum(a, 0.0), jnp.minimum(a, 0.0)
             parts = (up * slope + down * own.upper_slope,)
             total = total + dot(up, own.lower) + dot(down, own.upper)
         else:
-            parts = network.transposed(k, a)
+            parts = transposed(network, k, a, unit=k == source)
             bias = network.bias(k)
             if bias is not None:
                 total = total + dot(a, jnp.broadcast_to(bias, node.shape))

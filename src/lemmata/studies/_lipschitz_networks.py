@@ -5,87 +5,130 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
+from ..certify import ImplicitLipschitz, MaxMin
 from ..numerics.networks import Network, group_sort, householder
+from ._lipschitz_training import fit, orthogonal
 
-BATCH = 128
-RATE = 3e-3
-
-
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    """8 x 8 images of digits, pixels in [0, 1], and labels; needs scikit-learn."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    return np.asarray(images) / 16, np.asarray(labels)
-
-
-def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """A matrix with orthonormal rows or columns."""
-    tall = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))[0]
-    return tall if rows >= columns else tall.T
+ITERATIONS = 40  # of the equation of an implicit layer, whose map contracts
+CONTRACTION = 0.9
 
 
 def trained(
     sizes: tuple[int, ...], activation: dict[str, Any], epochs: int, seed: int = 0
 ) -> tuple[Network, float]:
-    """A network from orthogonal weights by Adam on the cross-entropy.
+    """A feed-forward network from orthogonal weights.
 
     **Arguments:** `activation`: a record without inputs; Householder directions of
     pairs are drawn once and kept.
 
     **Returns:** the network and its accuracy on a quarter of the digits held out.
     """
-    images, labels = digits()
+    networks, accuracies = training(sizes, activation, epochs, seed)
+    return networks[-1], accuracies[-1]
+
+
+def training(
+    sizes: tuple[int, ...], activation: dict[str, Any], epochs: int, seed: int = 0
+) -> tuple[list[Network], list[float]]:
+    """The same after every epoch."""
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(images))
-    images, labels = images[order], labels[order]
-    split = len(images) * 3 // 4
     shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
     vectors = [np.float32(rng.normal(size=(n // 2, 2))) for n, _ in shapes[:-1]]
-    params = [
-        (jnp.asarray(orthogonal(rng, *shape), jnp.float32), jnp.zeros(shape[0]))
-        for shape in shapes
-    ]
+    params = [_layer(rng, *shape) for shape in shapes]
 
     def scores(params, x):
         for (weight, bias), v in zip(params[:-1], vectors, strict=True):
-            x = _activate(activation, weight @ x + bias, v)
-        return params[-1][0] @ x + params[-1][1]
+            x = _activate(activation, x @ weight.T + bias, v)
+        return x @ params[-1][0].T + params[-1][1]
 
-    def loss(params, x, y):
-        out = jax.vmap(lambda one: scores(params, one))(x)
-        return optax.softmax_cross_entropy_with_integer_labels(out, y).mean()
+    found = fit(scores, params, epochs, rng)
+    networks = [_recorded(found.after(i), activation, vectors) for i in range(epochs)]
+    return networks, [float(a) for a in found.accuracies]
 
-    optimiser = optax.adam(RATE)
 
-    @jax.jit
-    def epoch(params, state, x, y):
-        def step(carry, batch):
-            params, state = carry
-            gradient = jax.grad(loss)(params, *batch)
-            change, state = optimiser.update(gradient, state)
-            return (optax.apply_updates(params, change), state), None
+def trained_residual(
+    width: int, blocks: int, epochs: int, seed: int = 0
+) -> tuple[Network, float]:
+    """h_0 = W x + b, h <- h + MaxMin(W_k h + b_k), and a linear layer."""
+    rng = np.random.default_rng(seed)
+    inside = [_layer(rng, width, width) for _ in range(blocks)]
+    middle = [(0.3 * weight, bias) for weight, bias in inside]
+    params = [_layer(rng, width, 64), *middle, _layer(rng, 10, width)]
 
-        return jax.lax.scan(step, (params, state), (x, y))[0]
+    def scores(params, x):
+        x = x @ params[0][0].T + params[0][1]
+        for weight, bias in params[1:-1]:
+            x = x + group_sort((x @ weight.T + bias).T, 2).T
+        return x @ params[-1][0].T + params[-1][1]
 
-    state, count = optimiser.init(params), split // BATCH * BATCH
-    for _ in range(epochs):
-        chosen = rng.permutation(split)[:count].reshape(-1, BATCH)
-        x = jnp.asarray(images[chosen], jnp.float32)
-        params, state = epoch(params, state, x, jnp.asarray(labels[chosen]))
-    held = jnp.asarray(images[split:], jnp.float32)
-    guesses = jnp.argmax(jax.vmap(lambda x: scores(params, x))(held), axis=1)
-    accuracy = float(np.mean(np.asarray(guesses) == labels[split:]))
-    return _recorded(params, activation, vectors), accuracy
+    found = fit(scores, params, epochs, rng)
+    nodes, arrays = [], {}
+
+    def dense(pair, given):
+        names = {part: f"network_{len(nodes)}_{part}" for part in ("weight", "bias")}
+        for name, part in zip(names.values(), pair, strict=True):
+            arrays[name] = np.asarray(part, dtype=np.float64)
+        nodes.append({"op": "dense", "inputs": [given]} | names)
+        return len(nodes) - 1
+
+    first, *inside, final = found.after(-1)
+    last = dense(first, -1)
+    for pair in inside:
+        k = dense(pair, last)
+        nodes.append({"op": "group_sort", "inputs": [k], "size": 2})
+        nodes.append({"op": "add", "inputs": [last, k + 1]})
+        last = k + 2
+    dense(final, last)
+    network = Network.of({"input_shape": [64], "nodes": nodes}, arrays)
+    return network, float(found.accuracies[-1])
+
+
+def trained_equilibrium(
+    width: int, epochs: int, seed: int = 0
+) -> tuple[ImplicitLipschitz, float]:
+    """Z = MaxMin(W z + U x + b), y = C z, with |W| <= 0.9 by its construction."""
+    rng = np.random.default_rng(seed)
+    params = {
+        "raw": jnp.asarray(rng.normal(size=(width, width)), jnp.float32),
+        "inner": _layer(rng, width, 64),
+        "outer": _layer(rng, 10, width)[0],
+    }
+
+    def weight(raw):
+        """|W|_2^2 <= |W|_1 |W|_inf."""
+        sizes = jnp.abs(raw).sum(axis=0).max() * jnp.abs(raw).sum(axis=1).max()
+        return CONTRACTION * raw / jnp.sqrt(sizes)
+
+    def scores(params, x):
+        whole, (inner, bias) = weight(params["raw"]), params["inner"]
+        given = x @ inner.T + bias
+
+        def again(z, _):
+            return group_sort((z @ whole.T + given).T, 2).T, None
+
+        start = jnp.zeros_like(given)
+        return jax.lax.scan(again, start, None, ITERATIONS)[0] @ params["outer"].T
+
+    found = fit(scores, params, epochs, rng)
+    last = found.after(-1)
+    parts = weight(jnp.asarray(last["raw"])), last["inner"][0], last["outer"]
+    parts = tuple(np.asarray(part, dtype=np.float64) for part in parts)
+    problem = ImplicitLipschitz(*parts, activation=MaxMin())
+    return problem, float(found.accuracies[-1])
+
+
+def _layer(rng: np.random.Generator, rows: int, columns: int) -> tuple[Any, Any]:
+    weight = jnp.asarray(orthogonal(rng, rows, columns), jnp.float32)
+    return weight, jnp.zeros(rows, jnp.float32)
 
 
 def _activate(record: dict[str, Any], z: Any, vectors: Any) -> Any:
+    """The activation of each row."""
     if record["op"] == "group_sort":
-        return group_sort(z, record["size"])
+        return group_sort(z.T, record["size"]).T
     if record["op"] == "householder":
-        return householder(z, vectors)
+        return householder(z.T, vectors).T
     return jax.nn.relu(z)
 
 

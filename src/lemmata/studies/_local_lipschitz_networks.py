@@ -39,27 +39,51 @@ def diabetes() -> tuple[np.ndarray, np.ndarray, list[str]]:
     return scaled(found.data), target, list(found.feature_names)
 
 
-def perceptron(sizes: tuple[int, ...], seed: int = 0) -> eqx.Module:
-    """Dense ReLU layers, inputs first."""
-    keys = jax.random.split(jax.random.key(seed), len(sizes))
-    layers: list[Any] = []
-    for size, following, key in zip(sizes, sizes[1:], keys, strict=False):
-        layers += [eqx.nn.Linear(size, following, key=key), eqx.nn.Lambda(jax.nn.relu)]
+def perceptron(
+    sizes: tuple[int, ...], seed: int = 0, start: str = "uniform"
+) -> eqx.Module:
+    """Dense ReLU layers, inputs first.
+
+    **Arguments:** `start`: "uniform", entries within 1 / sqrt(inputs) as Equinox and
+    PyTorch draw them, or "he", normal with variance 2 / inputs and no biases, which
+    makes larger weights.
+    """
+    rng, layers = np.random.default_rng(seed), list[Any]()
+    for size, following in zip(sizes, sizes[1:], strict=False):
+        layer = _drawn(eqx.nn.Linear, rng, size, following)
+        if start == "he":
+            weight = rng.normal(size=(following, size)) * (2 / size) ** 0.5
+            parts = np.float32(weight), np.zeros(following, np.float32)
+            layer = eqx.tree_at(lambda part: (part.weight, part.bias), layer, parts)
+        layers += [layer, eqx.nn.Lambda(jax.nn.relu)]
     return eqx.nn.Sequential(layers[:-1])
+
+
+def _drawn(kind: Any, rng: np.random.Generator, *sizes: int, **options: Any) -> Any:
+    """A layer as its class draws it, but by NumPy: nothing to compile."""
+    key = jax.ShapeDtypeStruct((2,), np.uint32)
+    made = eqx.filter_eval_shape(lambda key: kind(*sizes, key=key, **options), key)
+    reach = np.prod(made.weight.shape[1:]) ** -0.5
+
+    def draw(leaf: Any) -> Any:
+        drawn = isinstance(leaf, jax.ShapeDtypeStruct)
+        return np.float32(rng.uniform(-reach, reach, leaf.shape)) if drawn else leaf
+
+    return jax.tree.map(draw, made)
 
 
 def small_images(width: int, seed: int = 0) -> eqx.Module:
     """Two 3 x 3 convolutions on 8 x 8 images, then one dense layer."""
-    keys = jax.random.split(jax.random.key(seed), 3)
+    rng, conv = np.random.default_rng(seed), eqx.nn.Conv2d
     return eqx.nn.Sequential(
         [
             eqx.nn.Lambda(lambda x: x.reshape(1, 8, 8)),
-            eqx.nn.Conv2d(1, width, 3, padding=1, key=keys[0]),
+            _drawn(conv, rng, 1, width, 3, padding=1),
             eqx.nn.Lambda(jax.nn.relu),
-            eqx.nn.Conv2d(width, width, 3, stride=2, padding=1, key=keys[1]),
+            _drawn(conv, rng, width, width, 3, stride=2, padding=1),
             eqx.nn.Lambda(jax.nn.relu),
             eqx.nn.Lambda(jnp.ravel),
-            eqx.nn.Linear(16 * width, 10, key=keys[2]),
+            _drawn(eqx.nn.Linear, rng, 16 * width, 10),
         ]
     )
 
@@ -78,8 +102,8 @@ def trained(
             found = (scores[:, 0] - y) ** 2
         return jnp.mean(found)
 
-    targets = jnp.asarray(labels if classes else labels.astype(np.float32))
-    data = jnp.asarray(features, jnp.float32), targets
+    targets = labels if classes else labels.astype(np.float32)
+    data = jnp.asarray(features.astype(np.float32)), jnp.asarray(targets)
     model, last = _fit(module, loss, data, epochs)
     return from_equinox(model, features.shape[1:]), float(last)
 
@@ -98,12 +122,18 @@ def _fit(module: Any, loss: Callable[..., Any], data: Any, epochs: int) -> Any:
         change, state = adam.update(slope, state)
         return (optax.apply_updates(model, change), state), value
 
-    def epoch(carry, key):
-        order = jax.random.permutation(key, count)[: batches * min(BATCH, count)]
-        carry, values = jax.lax.scan(step, carry, order.reshape(batches, -1))
+    def epoch(carry, rows):
+        carry, values = jax.lax.scan(step, carry, rows)
         return carry, values[-1]
 
-    keys = jax.random.split(jax.random.key(1), epochs)
-    run = jax.jit(lambda start: jax.lax.scan(epoch, start, keys))
-    (model, _), values = run((dynamic, adam.init(dynamic)))
-    return eqx.combine(model, static), values[-1]
+    rng, size = np.random.default_rng(1), min(BATCH, count)
+    orders = [rng.permutation(count)[: batches * size] for _ in range(epochs)]
+    rows = np.stack(orders).reshape(epochs, batches, size)
+
+    @jax.jit
+    def run(model, rows):
+        (model, _), values = jax.lax.scan(epoch, (model, adam.init(model)), rows)
+        return model, values[-1]
+
+    model, last = run(dynamic, rows)
+    return eqx.combine(model, static), last

@@ -49,7 +49,7 @@ class _Size:
 
 SIZES = {
     "tour": _Size((32,), 0, 0, (), False),
-    "quick": _Size((32, 64, 128), 600, 50, (16, 32), True),
+    "quick": _Size((32, 64, 128), 1500, 50, (16, 32), True),
     "paper": _Size((), 0, 0, (64, 128), True),
 }
 

@@ -1,5 +1,6 @@
 """The gauntlet's knowledge of global Lipschitz constants: patterns, and eigenvalues."""
 
+import jax
 import numpy as np
 
 from lemmata.certify import (
@@ -89,6 +90,7 @@ def improves(problem, value, claim):
     return upper(problem, value, {"promised": bound})
 
 
+@jax.jit
 def bound_of(scale):
     """The bound, with rows of the first layer multiplied."""
     weights = list(TINY.weights)
