@@ -10,9 +10,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 cache = Path(__file__).parent / ".cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-# Small instances run no slower without LLVM's optimisation, and compile twice as fast.
-quick = "--xla_backend_optimization_level=0"
-os.environ["XLA_FLAGS"] = " ".join([quick, os.environ.get("XLA_FLAGS", "")]).strip()
 
 import pytest
 
@@ -34,6 +31,13 @@ def _few_executables():
 
 def pytest_addoption(parser):
     parser.addoption("--run-slow", action="store_true", help="run tests marked slow")
+
+
+def pytest_configure(config):
+    """Small instances compile twice as fast without LLVM's optimisation."""
+    if not config.getoption("--run-slow"):
+        flags = ["--xla_backend_optimization_level=0", os.environ.get("XLA_FLAGS", "")]
+        os.environ["XLA_FLAGS"] = " ".join(flags).strip()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -185,7 +185,7 @@ def test_honest_record_is_accepted_and_counted():
 @pytest.mark.parametrize("name", ["estimates", "losses", "worlds"])
 @pytest.mark.parametrize("place", [0, ROUNDS - 1])
 def test_one_changed_entry_is_refused(name, place):
-    """Done when: a loss changed, a value of a known measure changed."""
+    """A loss changed, a value of a known measure changed."""
     case = game(CONSTANT)
     changed = case.value[name].copy()
     changed[place] += 1 if name == "worlds" else 1e-6

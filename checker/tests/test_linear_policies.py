@@ -119,7 +119,7 @@ def test_measured_is_above_the_exact_deviation(seed, scale):
 
 @pytest.mark.parametrize("position", range(40))
 def test_one_changed_arm_is_refused(position):
-    """Done when 6: wherever it is, the last round and a skipped one included."""
+    """Wherever it is, the last round and a skipped one included."""
     case = log(2)
     for change in (1, 2, 3):
         arms = case.witness["arms"].copy()

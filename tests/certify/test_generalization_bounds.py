@@ -64,7 +64,7 @@ def random_network():
 
 
 def test_kl_inverse_against_bisection():
-    """Done when: 1e-12 of bisection in 40 digits, near 0 and 1 too."""
+    """1e-12 of bisection in 40 digits, near 0 and 1 too."""
     pairs = [
         (0.0, 1e-6),
         (0.0, 0.3),
@@ -115,7 +115,7 @@ def homogeneous(weights, biases):
 
 
 def test_norm_measures_against_numpy(random_network):
-    """Done when: spectral, Frobenius, path within 1e-9 of another path to them."""
+    """Spectral, Frobenius, path within 1e-9 of another path to them."""
     weights, biases, before, inputs, labels = random_network
     measures = (
         SpectralMargin(margin=0.3),
@@ -286,7 +286,7 @@ def test_bounds_hold_on_random_labels():
 
 @pytest.mark.slow
 def test_bounds_hold_on_digits_with_random_labels():
-    """Done when: 500 repetitions, violations at most delta; the risk is 0.9 exactly."""
+    """500 repetitions, violations at most delta; the risk is 0.9 exactly."""
     from lemmata.studies._generalization_sweep import random_label_violations
 
     shares = random_label_violations(500)

@@ -38,7 +38,7 @@ BUILT_IN = (
 
 
 def test_loss_is_zero_as_often_as_the_corank_says():
-    """Done when: F_2, n = 8, d = 20, four standard errors of 0.611185."""
+    """F_2, n = 8, d = 20, four standard errors of 0.611185."""
     assert float(corank_power(2, 8)) == pytest.approx(0.611185, abs=5e-7)
     rounds = LinearOverField(2, 20, 8).rounds(3, 0, 4000)
     first = rounds.place[rounds.world == 0]
@@ -85,7 +85,7 @@ def test_no_measure_beats_the_floor():
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(50, 25), (100, 50), (200, 20)])
 def test_no_measure_beats_the_floor_in_4000_rounds(size):
-    """Done when: floor - 0.03 for every measure, the best one within 0.05."""
+    """Floor - 0.03 for every measure, the best one within 0.05."""
     for measure in BUILT_IN:
         frequency, floor = played(RandomLabelling(*size), measure, 4000)
         assert frequency >= floor - 0.03, measure
@@ -109,7 +109,7 @@ class ByCorank(AbstractMeasure):
 
 
 def test_best_estimators_reach_the_floor():
-    """Done when: within 0.05."""
+    """Within 0.05."""
     frequency, floor = played(RandomLabelling(50, 25), Constant(0.12499), 1500)
     assert abs(frequency - floor) <= 0.05
     frequency, floor = played(LinearOverField(2, 20, 8), ByCorank(), 1500)
@@ -117,7 +117,7 @@ def test_best_estimators_reach_the_floor():
 
 
 def test_hold_out_wins_so_the_runner_is_fair():
-    """Done when: failure at most delta in the same games."""
+    """Failure at most delta in the same games."""
     for world in (RandomLabelling(30, 15), LinearOverField(2, 20, 8)):
         frequency, floor = played(world, HoldOut(fresh_samples=600), 300)
         assert frequency <= 0.05 < floor

@@ -133,7 +133,7 @@ def test_foreign_trajectory_is_judged():
 
 @pytest.mark.slow
 def test_learned_relaxation_beats_every_fixed_one():
-    """Done when 5: nx = 50, 1,000 steps."""
+    """With nx = 50, 1,000 steps."""
     problem = moving_heat_source(50, 1000)
     learned = LearnedRelaxation(SSORPCG(), ChebCB((0.0, 10.0)))
     totals = {}

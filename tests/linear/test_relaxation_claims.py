@@ -101,7 +101,7 @@ def test_audit_resumes(tmp_path, measured):
 @pytest.mark.slow
 @pytest.mark.parametrize("shift", [-0.15, 0.0, 0.3])
 def test_bounds_hold_on_the_papers_family(shift):
-    """Done when 2: N = 100, twenty relaxations each."""
+    """N = 100, twenty relaxations each."""
     matrix = square_laplacian(10) + shift * sp.eye_array(100)
     rhs = shifted_laplacian(1).rhs[0]
     solution = lm.solve(RelaxationAudit(matrix, rhs, np.linspace(1, 1.95, 20)))

@@ -86,7 +86,7 @@ def plain_pcg(matrix, rhs, relaxation, goal):
 
 @pytest.mark.parametrize("kind", range(4))
 def test_sor_counts_equal_a_plain_loop(kind):
-    """Done when 1: 4 patterns, 50 systems each, random relaxations, equal exactly."""
+    """4 patterns, 50 systems each, random relaxations, equal exactly."""
     rng = np.random.default_rng(kind)
     pattern = sp.csr_array(patterns(rng)[kind])
     systems = [
@@ -216,7 +216,7 @@ def test_criteria_stop_where_they_say():
 
 
 def test_resumed_run_draws_the_same_arms(tmp_path):
-    """Done when 7: stopped three times at odd places, the same bits."""
+    """Stopped three times at odd places, the same bits."""
     stream = shifted_laplacian(20, side=3)
     method = LearnedRelaxation(SOR(), TsallisINF(5))
     whole = lm.solve(stream, method, key=4)

@@ -1,7 +1,5 @@
 """Forests: found greedily, solved by passing messages, compared with sparse LU."""
 
-import time
-
 import jax
 import numpy as np
 import pytest
@@ -130,30 +128,6 @@ def test_red_and_black():
     colours = independent_sets(graph)
     row, column = np.divmod(np.arange(56), 8)
     assert np.array_equal(colours, (row + column) % 2)
-
-
-@pytest.mark.slow
-def test_time_is_linear():
-    """Doubling a comb at most multiplies its solution's time by 2.5.
-
-    Both sizes are beyond the second-level cache, whose edge is a jump of its own.
-    """
-    seconds = []
-    for rows in (512, 1024):
-        graph = lattice(rows, 256)
-        matrix = sparse.csr_array(5 * sparse.eye_array(rows * 256) - graph)
-        nodes = np.flatnonzero(lattice_combs(rows, 256) == 0)
-        with jax.enable_x64(True):
-            forest = jax.tree.map(jax.numpy.asarray, forest_order(matrix, nodes))
-            rhs, solver = jax.numpy.ones(rows * 256), jax.jit(solve_forest)
-            jax.block_until_ready(solver(forest, rhs))
-            best = np.inf
-            for _ in range(30):
-                start = time.perf_counter()
-                jax.block_until_ready(solver(forest, rhs))
-                best = min(best, time.perf_counter() - start)
-        seconds.append(best)
-    assert seconds[1] <= 2.5 * seconds[0]
 
 
 def test_work_is_linear():

@@ -323,21 +323,3 @@ def test_paper_instance_with_the_papers_share():
     errors = solution.stats.trace["error"][np.diff(steps, prepend=0) > 0]
     ratios = errors[1:] / errors[:-1]
     assert np.all((ratios[-20:] > 0.6) & (ratios[-20:] < 0.8))
-
-
-@pytest.mark.slow
-def test_time_against_pot():
-    ot = pytest.importorskip("ot")
-    import time
-
-    cost, weights = assignment(500), np.full(500, 1 / 500)
-    problem = EntropicTransport(cost, epsilon=1 / 1200)
-    solve(problem)  # compiles
-    ours = min(solve(problem).stats.seconds["run"] for _ in range(3))
-    start = time.perf_counter()
-    plan = ot.sinkhorn(
-        weights, weights, cost, 1 / 1200, stopThr=1e-10, numItermax=100_000
-    )
-    theirs = time.perf_counter() - start
-    assert np.abs(plan.sum(axis=1) - weights).sum() <= 1e-8
-    assert ours <= 0.1 * theirs
