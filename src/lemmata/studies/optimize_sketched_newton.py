@@ -149,7 +149,7 @@ def _named(desk: Desk, size: _Size) -> None:
     rows, calls, steps = [], [], []
     for name in size.named:
         problem = hock_schittkowski(name)
-        ours = desk.attempt(problem, SketchedNewton(atol=1e-8), time_limit=60)
+        ours = desk.attempt(problem, SketchedNewton(atol=1e-8), time_limit=300)
         if ours.certificate[KKT].holds:
             trace = ours.stats.trace
             calls.append(2 * float(trace["objective_evaluations"][-1]))
@@ -306,7 +306,7 @@ def _theory(desk: Desk) -> None:
         superlinear=False,
         atol=REFERENCE_TOL,
     )
-    problem = PDEControl(3, kkt_tol=2 * REFERENCE_TOL)
+    problem = PDEControl(3, kkt_tol=2 * REFERENCE_TOL, gap_tol=1e-6)
     found = desk.attempt(problem, method)
     _keep(desk, "theory", "The reference's accuracy rule, N = 3", found)
     trace = found.stats.trace
