@@ -6,32 +6,14 @@ without it this peer is left out. Slopes in [0, 1] alone.
 
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
 VARIABLE = "LEMMATA_ECLIPSE_PYTHON"
 METHODS = ("ECLipsE", "ECLipsE_Fast")
 ROUNDS = 3
-
-
-def available() -> bool:
-    """Whether the variable names an interpreter."""
-    return Path(os.environ.get(VARIABLE, "/nowhere")).exists()
-
-
-def eclipse(weights: list[np.ndarray]) -> dict[str, dict[str, float]]:
-    """Bound, and median seconds in a warm process, by method."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "weights.npz")
-        np.savez(path, *weights)
-        command = [os.environ[VARIABLE], __file__, path]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main(path: str) -> None:
