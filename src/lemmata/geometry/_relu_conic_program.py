@@ -29,13 +29,13 @@ class Layout:
 
     def __post_init__(self) -> None:
         k = self.columns.size
-        helpers = k if self.ball == "linf" else 1
+        auxiliaries = k if self.ball == "linf" else 1
         sizes = {
             "u": self.blocks * self.d,
             "t": self.blocks,
-            "r": self.blocks * helpers if self.robust else 0,
+            "r": self.blocks * auxiliaries if self.robust else 0,
             "f": self.n,
-            "b": self.n * helpers if self.robust else 0,
+            "b": self.n * auxiliaries if self.robust else 0,
             "m": self.n,
         }
         self.start, self.width = {}, 0
@@ -145,8 +145,8 @@ def _patterns(problem, at, x, active, above, second) -> None:
     if not at.robust:
         above.append((at.rows(count, u=-own), np.zeros(count)))
         return
-    helpers = at.sizes["r"] // at.blocks
-    one = np.full((at.n, helpers), float(problem.radius))
+    auxiliaries = at.sizes["r"] // at.blocks
+    one = np.full((at.n, auxiliaries), float(problem.radius))
     r = sp.kron(sp.eye_array(at.blocks), sp.csr_array(one), format="csr")
     above.append((at.rows(count, u=-own, r=r), np.zeros(count)))
     pick = sp.csr_array(np.eye(at.d)[at.columns])
@@ -155,7 +155,7 @@ def _patterns(problem, at, x, active, above, second) -> None:
 
 
 def _reach(problem, at, active, above, second) -> Any:
-    """Radius times the helpers of Q_k = sum of D_ik (v_i - w_i), (n, size of b)."""
+    """Radius times the auxiliaries of Q_k = sum of D_ik (v_i - w_i), (n, size of b)."""
     if not at.robust:
         return None
     pick = sp.csr_array(np.eye(at.d)[at.columns])
@@ -163,8 +163,8 @@ def _reach(problem, at, active, above, second) -> Any:
     both = sp.hstack([d, -d])
     q = sp.kron(both, pick, format="csr")  # rows (k, column), columns (block, d)
     _helped(at, q, "b", at.n, above, second, "u")
-    helpers = at.sizes["b"] // at.n
-    row = np.full((1, helpers), float(problem.radius))
+    auxiliaries = at.sizes["b"] // at.n
+    row = np.full((1, auxiliaries), float(problem.radius))
     return sp.kron(sp.eye_array(at.n), sp.csr_array(row), format="csr")
 
 
