@@ -75,3 +75,13 @@ def test_columns_beyond_sixteen_bits():
 
 def test_rectangles_are_not_symmetric():
     assert not decided(compressed(np.ones((2, 3))), 3)
+
+
+def test_every_pattern_of_four():
+    """Equal entries: places alone tell a matrix from its transpose."""
+    away = np.flatnonzero(~np.eye(4, dtype=bool).reshape(-1))
+    for chosen in range(2**12):
+        dense = np.eye(4).reshape(-1)
+        dense[away[[chosen >> k & 1 == 1 for k in range(12)]]] = 1.0
+        dense = dense.reshape(4, 4)
+        assert decided(compressed(dense), 4) == np.array_equal(dense, dense.T)
