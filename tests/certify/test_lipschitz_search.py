@@ -112,6 +112,19 @@ def test_the_largest_bound_is_split_first():
     assert compared > 4
 
 
+def test_a_step_leaves_the_state_before_it_alone():
+    problem, method = instance(3, radius=2.0), search(prune=SignPrograms())
+    with jax.enable_x64(True):
+        state = method.init(problem, jax.random.key(0))
+        for _ in range(4):
+            before = {n: a.copy() for n, a in state.to_arrays().items()}
+            after = method.step(problem, state)
+            for name, array in state.to_arrays().items():
+                np.testing.assert_array_equal(array, before[name], err_msg=name)
+            state = after
+    assert len(state.infeasible)
+
+
 @pytest.mark.slow  # each compiles anew
 @pytest.mark.parametrize("heuristic", [Babsr(), Area(tried=3)])
 def test_other_heuristics_reach_the_same_constant(heuristic):
