@@ -2,7 +2,10 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
+
+HALF_WRITTEN = "Error reading persistent compilation cache entry"
 
 
 def keep_compiled_code() -> None:
@@ -16,3 +19,5 @@ def keep_compiled_code() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "lemmata" / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    # Processes share it without a lock: an entry read half written is compiled again.
+    warnings.filterwarnings("ignore", HALF_WRITTEN, UserWarning)
