@@ -183,11 +183,7 @@ def _eclipse_rows(problem: GlobalLipschitz, ours: Row) -> list[Row]:
 
 
 def _deep() -> Table:
-    """Where CVXPY is no choice: 784 inputs, ten layers of 64, not trained.
-
-    The judge does not decide the eliminated inequality as a whole: radii in float64 are
-    too large, and its order is above what is formed in ball arithmetic.
-    """
+    """Where CVXPY is no choice: 784 inputs, ten layers of 64, not trained."""
     problem = GlobalLipschitz(dense_network((784, *(64,) * 10, 10), MAXMIN, 0))
     methods = {
         "Eigenvalue": Eigenvalue(rtol=1e-6),

@@ -17,7 +17,7 @@ from hypothesis import given, settings, strategies as st
 
 from lemmata_checker.case import decide
 from lemmata_checker.rules import _certify_lipsdp_inequality as inequality
-from lemmata_checker.rules._certify_lipsdp_exact import exact_enclosure
+from lemmata_checker.rules._certify_lipsdp_exact import Formed, exact_enclosure
 from lemmata_checker.rules._certify_lipsdp_forms import Forms
 from lemmata_checker.rules._certify_lipsdp_question import proof, question
 from lemmata_checker.rules._certify_lipsdp_shown import (
@@ -168,12 +168,58 @@ def test_second_engine_agrees(good):
     content, arrays, value, bound = good
     case = case_of(content, arrays, **value)
     asked, given = question(case), proof(case)
-    exact = exact_enclosure(asked, given, 0, (-1, 2), None, 0)
+    exact = exact_enclosure(asked, given, 0, (-1, 2), None, 0).matrix
     made = Forms(asked.network, (-1, 2), 0, given.multipliers[0], given.coupling[0])
     plain = inequality.enclosed(made, None, 0)
     assert np.all(np.abs(plain.mid - exact.mid) <= plain.rad + exact.rad)
     weights = np.array([1.0, 1.0, 0.0, 0.0])
     assert least_scale(exact, weights) == pytest.approx(bound**2, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("close", [0, 1e-7])
+@pytest.mark.parametrize("op", ["relu", "group_sort"])
+def test_reduced_inputs_show_what_all_of_them_do(op, close, seed):
+    """Seven inputs that a layer narrows to four, its rows nearly dependent or not."""
+    rng = np.random.default_rng(seed)
+    options = {"size": 2} if op == "group_sort" else {}
+    content, arrays = network(rng, (7, 4, 2), op=op, **options)
+    if close:
+        arrays["w0"][1] = arrays["w0"][0] + close * arrays["w0"][1]
+    multipliers = ample(arrays, 4 if op == "relu" else 2, rng.uniform(1.01, 3))
+    case = case_of(content, arrays, multipliers=multipliers)
+    formed = exact_enclosure(question(case), proof(case), 0, (-1, 2), None, 0)
+    assert (formed.inputs, len(formed.matrix.mid)) == (4, 4 + len(multipliers))
+    assert bool(close) == (formed.stretch > 1e-12)
+    s = inequality._by_balls(formed, np.ones(7 + len(multipliers)))
+    assert semidefinite(exact_matrix(content, arrays, multipliers, F(s)))
+    below = F(s) * (1 - 3 * F(formed.stretch) - F(1, 10**9))
+    assert not semidefinite(exact_matrix(content, arrays, multipliers, below))
+
+
+def test_stretch_makes_a_bound_larger():
+    formed = Formed(Enclosed(np.array([[-2.0]]), np.zeros((1, 1)), np.eye(1) > 0), 1, 0)
+    exact = inequality._by_balls(formed, np.ones(4))
+    assert exact == pytest.approx(2, rel=1e-9)
+    longer = inequality._by_balls(formed._replace(stretch=0.25), np.ones(4))
+    assert F(longer) >= F(exact) / F(3, 4)
+    assert longer == pytest.approx(8 / 3, rel=1e-9)
+
+
+@pytest.mark.parametrize("how", ["dependent", "nearly dependent", "around"])
+def test_inputs_that_are_not_reduced(how):
+    rng = np.random.default_rng(0)
+    content, arrays = network(rng, (7, 4, 7), size=2)
+    if how == "around":
+        around = {"op": "add", "inputs": [-1, 2]}
+        content = {"input_shape": [7], "nodes": [*content["nodes"], around]}
+    else:
+        noise = 1e-15 if how == "nearly dependent" else 0.0
+        arrays["w0"][1:] = arrays["w0"][0] + noise * arrays["w0"][1:]
+    case = case_of(content, arrays, multipliers=np.full(2, 1e3))
+    last = len(content["nodes"]) - 1
+    formed = exact_enclosure(question(case), proof(case), 0, (-1, last), None, 0)
+    assert (formed.inputs, formed.stretch) == (7, 0.0)
 
 
 def test_blocks():

@@ -260,6 +260,20 @@ def test_blocks_grow_with_the_support():
     assert warm.stats.steps <= 1
 
 
+def test_blocks_that_hold_all_that_could_gain_stay_as_they_are():
+    """The support ends above three quarters of the block; nothing else wants in."""
+    rng = np.random.default_rng(20)
+    design = rng.normal(size=(60, 40))
+    design[:, 1:] += 0.9 * design[:, :1]
+    target = design[:, :7] @ [3.0, -2, 2, 2, -2, 2, 2] + 0.1 * rng.normal(size=60)
+    strength = 0.08 * np.abs(design.T @ target).max()
+    problem = CompositeProblem(LeastSquares(design, target), L1(strength))
+    found = lm.solve(problem, BlockCoordinateDescent(VariableBlocks(16, largest=39)))
+    assert found.stats.trace["support"].tolist() == [8, 13, 14]
+    assert found.stats.stages == 1
+    assert found.certified
+
+
 def test_zero_columns_stay_at_zero():
     design, target = sparse_regression(30, 20)
     design[:, 7] = 0.0

@@ -32,7 +32,12 @@ from lemmata.optimize import (
     TwoMetricUpdate,
     VariableBlocks,
 )
-from lemmata.optimize._block_quadratic import Terms, minimise_quadratic
+from lemmata.optimize._block_quadratic import (
+    Face,
+    Terms,
+    minimise_quadratic,
+    newton_direction,
+)
 from lemmata.optimize._block_search import pseudo_inverse, solve_or_pseudo
 
 SOLVE = jax.jit(minimise_quadratic)
@@ -49,6 +54,21 @@ def minimised(root, target, x, terms):
     g = h @ x - root.T @ target
     with jax.enable_x64(True):
         return np.asarray(SOLVE(h, g, x, Terms(*(np.full(10, t) for t in terms))))
+
+
+@pytest.mark.parametrize("count", [0, 1, 128, 129, 192, 193, 256])
+def test_directions_of_large_blocks_agree_with_numpy(count):
+    """Whatever the size in which the free coordinates are factored."""
+    rng = np.random.default_rng(count)
+    root, slope = rng.normal(size=(300, 256)), rng.normal(size=256)
+    free = np.zeros(256, bool)
+    free[rng.permutation(256)[:count]] = True
+    h = root.T @ root
+    with jax.enable_x64(True):
+        found = jax.jit(newton_direction)(h, Face(slope, -slope, slope, free))
+    expected = np.zeros(256)
+    expected[free] = np.linalg.solve(h[np.ix_(free, free)], -slope[free])
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(8))

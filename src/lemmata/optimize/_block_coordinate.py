@@ -9,7 +9,6 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool
 
 from ..core import CONVERGED, AbstractMethod, Claim, Outcome, Withheld, require
@@ -145,7 +144,7 @@ class BlockCoordinateDescent(AbstractMethod):
         # A quarter is kept for others, or none would ever enter; where the support
         # needs more, steps with and without it take turns.
         count, size = jnp.sum(state.support), state.tables.blocks.shape[1]
-        fits = (4 * count <= 3 * size) | ((count <= size) & (state.steps % 2 == 0))
+        fits = ~_cramped(state, size) | ((count <= size) & (state.steps % 2 == 0))
         ready = fits & (state.unchanged >= self.whole_support)
         limits = jnp.finfo(jnp.float64)
         # What has nothing to gain may as well stay: its products are known.
@@ -244,13 +243,13 @@ class BlockCoordinateDescent(AbstractMethod):
         return _STALLED + 5 * max(blocks.shape[0], passes)
 
     def _outgrown(self, problem: Any, state: BlockState) -> Array:
-        """Whether the support leaves too little room in a block that may grow."""
+        """Whether the block may grow and has too little room for what could gain."""
         partition, size = self.partition, state.tables.blocks.shape[1]
         if not isinstance(partition, VariableBlocks) or partition.largest is None:
             return jnp.asarray(False)
         if size >= min(partition.largest, problem.loss.variables):
             return jnp.asarray(False)
-        return 4 * jnp.sum(state.support) > 3 * size
+        return _cramped(state, size)
 
     def restage(self, problem: Any, state: BlockState) -> BlockState | None:
         if unprepared(state):
@@ -262,7 +261,7 @@ class BlockCoordinateDescent(AbstractMethod):
         assert isinstance(self.partition, VariableBlocks)
         top = min(self.partition.largest or 0, problem.loss.variables)
         size = state.tables.blocks.shape[1]
-        while size < top and 4 * int(np.sum(state.support)) > 3 * size:
+        while size < top and bool(_cramped(state, size)):
             size = min(2 * size, top)
         return widened(problem, self, state, size)
 
@@ -304,3 +303,9 @@ class BlockCoordinateDescent(AbstractMethod):
             return (*keys, "weiss2001correctness")
         composite = self.update.composite
         return (*keys, "bertsekas1982projected") if composite else keys
+
+
+def _cramped(state: BlockState, size: int) -> Array:
+    """Whether the support fills most of a block that does not hold all it should."""
+    count = jnp.sum(state.support)
+    return (4 * count > 3 * size) & (state.wanted > size)

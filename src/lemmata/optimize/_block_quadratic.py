@@ -17,6 +17,8 @@ from jaxtyping import Array, Bool, Float64
 
 # Step lengths tried at once: 1, 1/2, ... 2^-11, then down to 2^-47 by eighths.
 _LENGTHS = (*(0.5**k for k in range(12)), *(2.0 ** -(11 + 3 * k) for k in range(1, 13)))
+_COMPACT = 256  # coordinates from which copying a block costs less than factoring it
+_TINY = 1e-300
 _JITTER = 1e-11  # of the largest diagonal entry: singular blocks stay solvable
 
 
@@ -58,18 +60,41 @@ def face(x: Array, gradient: Array, terms: Terms) -> Face:
 
 
 def newton_direction(hessian: Array, at: Face) -> Array:
-    """-H_FF^{-1} slope_F on the free coordinates F, zero elsewhere."""
-    free = at.free
+    """-H_FF^{-1} slope_F on the free coordinates F, zero elsewhere.
+
+    Large blocks are factored in the least of a few sizes that holds F.
+    """
+    size, free = hessian.shape[0], at.free
+    sizes = (size // 2, 3 * size // 4, size) if size >= _COMPACT else (size,)
+    order = jnp.argsort(~free, stable=True)
+    if len(sizes) == 1:
+        found = _compact_solution(hessian, -at.slope, free, order)
+    else:
+        branches = [
+            lambda order=order[:held]: _compact_solution(
+                hessian, -at.slope, free, order
+            )
+            for held in sizes
+        ]
+        least = jnp.searchsorted(jnp.asarray(sizes), jnp.sum(free))
+        found = jax.lax.switch(least, branches)
     diagonal = jnp.diagonal(hessian)
-    scale = jnp.maximum(jnp.max(jnp.where(free, diagonal, 0.0)), 1e-300)
-    both = free[:, None] & free[None, :]
-    rest = jnp.where(free, _JITTER * scale, 1.0)
-    matrix = jnp.where(both, hessian, 0.0) + jnp.diag(rest)
-    factor = jnp.linalg.cholesky(matrix)
-    rhs = jnp.where(free, -at.slope, 0.0)
-    found = cho_solve((factor, True), rhs)
-    steepest = rhs / jnp.maximum(jnp.sum(diagonal), scale)
+    scale = jnp.maximum(jnp.max(jnp.where(free, diagonal, 0.0)), _TINY)
+    steepest = jnp.where(free, -at.slope, 0.0)
+    steepest = steepest / jnp.maximum(jnp.sum(diagonal), scale)
     return jnp.where(jnp.all(jnp.isfinite(found)), found, steepest)
+
+
+def _compact_solution(hessian: Array, rhs: Array, free: Array, order: Array) -> Array:
+    """H_FF^{-1} rhs_F, where `order` lists all of F first; zero elsewhere."""
+    kept = free[order]
+    block = hessian[order[:, None], order]
+    diagonal = jnp.where(kept, jnp.diagonal(block), 0.0)
+    rest = jnp.where(kept, _JITTER * jnp.maximum(jnp.max(diagonal), _TINY), 1.0)
+    both = kept[:, None] & kept[None, :]
+    factor = jnp.linalg.cholesky(jnp.where(both, block, 0.0) + jnp.diag(rest))
+    found = cho_solve((factor, True), jnp.where(kept, rhs[order], 0.0))
+    return jnp.zeros_like(rhs).at[order].set(jnp.where(kept, found, 0.0))
 
 
 def minimise_quadratic(

@@ -35,7 +35,11 @@ class Record(eqx.Module):
 
 
 class BlockState(eqx.Module):
-    """Where a run stands; `still` counts steps that gained nothing."""
+    """Where a run stands.
+
+    **Fields:** `support`: free to move both ways; `wanted`: how many are, or are not at
+    their best; `still`: steps that gained nothing.
+    """
 
     x: Float64[Array, " n"]
     image: Float64[Array, "..."]
@@ -47,6 +51,7 @@ class BlockState(eqx.Module):
     tables: Tables
     memory: Float64[Array, " n"]
     support: Bool[Array, " n"]
+    wanted: Int64[Array, ""]
     unchanged: Int64[Array, ""]
     identified_at: Int64[Array, ""]
     block: Int64[Array, " size"]
@@ -77,6 +82,7 @@ def start_state(problem: Any, method: Any, x: Any, key: Any) -> BlockState:
         tables=tables,
         memory=jnp.full(n, REMEMBERED),
         support=is_active(problem, x),
+        wanted=zero,
         unchanged=zero,
         identified_at=zero,
         block=jnp.full(size, n, jnp.int64),
@@ -96,14 +102,15 @@ def judged(problem: Any, state: BlockState) -> BlockState:
     """The state with gradient, objective and residuals of its x and image."""
     loss, x, image = problem.loss, state.x, state.image
     gradient = loss.gradient(x, image)
-    residual = jnp.max(problem.penalty.residual(x, gradient))
+    residuals = problem.penalty.residual(x, gradient)
     return eqx.tree_at(
-        lambda s: (s.gradient, s.objective, s.residual, s.optimality),
+        lambda s: (s.gradient, s.objective, s.residual, s.wanted, s.optimality),
         state,
         (
             gradient,
             problem.objective(x, image),
-            residual,
+            jnp.max(residuals),
+            jnp.sum(state.support | (residuals > 0)),
             problem.optimality(x, image, gradient, state.reference),
         ),
     )

@@ -132,7 +132,7 @@ class CompositeProblem(AbstractProblem):
         from ._partitions import VariableBlocks
 
         n = self.loss.variables
-        blocks = VariableBlocks(min(64, n), largest=min(2048, n))
+        blocks = VariableBlocks(min(128, n), largest=min(2048, n))
         return BlockCoordinateDescent(blocks)
 
     # What methods stop by; inside the driver. -----------------------------------

@@ -3,10 +3,14 @@
 In floats the radii of linear forms grow with the product of |W_k|; at 192 bits they
 stay far below one rounding of float64, in which the result is handed back. Only
 networks of dense layers (with reshapes, sums and elementwise factors) are formed so.
+
+Where a piece begins with a dense layer W of fewer outputs than inputs, dx = B u + e
+with B = W'C, C triangular without zeros on its diagonal, and We = 0: the network sees
+B u alone, e'B = 0, and |dx|^2 >= |B u|^2 >= (1 - |I - B'B|) |u|^2. W' = QR gives C.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import flint
 import numpy as np
@@ -28,7 +32,19 @@ from ._certify_lipsdp_shown import Enclosed
 
 BITS = 192
 MOST_ORDER = 400
+MOST_SKEW = 1e-3  # of |I - B'B|; beyond, W's rows are too close to dependent
 _OPERATIONS = ("dense", "reshape", "affine", "add", "concatenate")
+
+
+class Formed(NamedTuple):
+    """N in coordinates of which the first `inputs` stand for dx.
+
+    **Fields:** `stretch`: |dx|^2 >= (1 - stretch) |u|^2, u these coordinates.
+    """
+
+    matrix: Enclosed
+    inputs: int
+    stretch: float
 
 
 def exact_enclosure(
@@ -38,7 +54,7 @@ def exact_enclosure(
     piece: tuple[int, int],
     chosen: Array | None,
     tests: int,
-) -> Enclosed | None:
+) -> Formed | None:
     """N as `enclosed` gives it, radii of a rounding; None where it is not formed."""
     nodes = [asked.network.nodes[k] for k in range(piece[0] + 1, piece[1] + 1)]
     known = all(n.op in _OPERATIONS or n.op in GROUPED or _curve(n) for n in nodes)
@@ -80,13 +96,17 @@ class _Exact:
         self.network, self.tests = network, tests
         start, stop = piece
         counts = [self._count(network.nodes[k]) for k in active(network, piece)]
-        self.size = network.size(start) + sum(counts) + tests
+        basis, self.stretch = (None, 0.0) if tests else _basis(network, piece)
+        self.inputs = network.size(start) if basis is None else basis.ncols()
+        self.size = self.inputs + sum(counts) + tests
         self.used = self.taken = 0
-        self.total = flint.arb_mat(self.size, self.size)
         if self.size > MOST_ORDER:
             self.final = None
             return
-        values = {start: self._fresh(network.size(start))}
+        self.total = flint.arb_mat(self.size, self.size)
+        values = {start: self._fresh(self.inputs)}
+        if basis is not None:
+            values = {start: basis * values[start]}
         for k in range(start + 1, stop + 1):
             node = network.nodes[k]
             inputs = [values[j] for j in node.inputs]
@@ -174,7 +194,7 @@ class _Exact:
         self._enter(w, taken)
         return _matrix(mean) * z + _matrix(signs) * w
 
-    def enclosure(self, chosen: Array | None) -> Enclosed | None:
+    def enclosure(self, chosen: Array | None) -> Formed | None:
         """What was summed, less the outputs' part, in float64."""
         if self.final is None:
             return None
@@ -186,7 +206,30 @@ class _Exact:
             total = total + cross + cross.transpose()
         else:
             total = total - final.transpose() * final
-        return _rounded(total)
+        return Formed(_rounded(total), self.inputs, self.stretch)
+
+
+def _basis(network: Network, piece: tuple[int, int]) -> tuple[Any, float]:
+    """B = W'C and a bound on |I - B'B|; (None, 0) where there is none."""
+    start, stop = piece
+    users = [k for k in range(start + 1, stop + 1) if start in network.nodes[k].inputs]
+    first = network.nodes[users[0]] if len(users) == 1 else None
+    if first is None or first.op != "dense" or first.weight is None:
+        return None, 0.0
+    if first.size >= network.size(start):
+        return None, 0.0
+    upper = np.linalg.qr(first.weight.T, mode="r")
+    if not np.all(np.diagonal(upper)):
+        return None, 0.0
+    factor = np.triu(np.linalg.inv(upper))
+    if not (np.all(np.isfinite(factor)) and np.all(np.diagonal(factor))):
+        return None, 0.0
+    basis = _matrix(first.weight.T.copy()) * _matrix(factor)
+    unit = _matrix(np.eye(first.size))
+    apart = basis.transpose() * basis - unit
+    squares = sum((x * x for row in apart.tolist() for x in row), flint.arb(0))
+    skew = math.nextafter(float(squares.sqrt().upper()), math.inf)
+    return (basis, skew) if skew <= MOST_SKEW else (None, 0.0)
 
 
 def _columns(node: Node, g: int, size: int) -> list[list]:

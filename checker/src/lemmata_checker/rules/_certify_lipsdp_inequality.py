@@ -16,7 +16,7 @@ import numpy as np
 from ..case import Case, Malformed
 from ..rigor import exact_sum, float_up
 from ._certify_lipsdp_balls import Ball, Squares
-from ._certify_lipsdp_exact import exact_enclosure
+from ._certify_lipsdp_exact import Formed, exact_enclosure
 from ._certify_lipsdp_forms import Forms
 from ._certify_lipsdp_patterns import greatest_pattern
 from ._certify_lipsdp_product import norm_product
@@ -89,21 +89,31 @@ def _piece(
         )
     else:
         weights[:inputs] = 1.0
-    s, engine = least_scale(matrix, weights, close=CLOSE), CHOLESKY
+    s, engine, order = least_scale(matrix, weights, close=CLOSE), CHOLESKY, made.size
     if s == math.inf:
         again = exact_enclosure(asked, given, i, piece, chosen, tests)
         if again is not None:
-            engine = BALLS
-            s = least_scale(again, weights)
+            s, engine, order = _by_balls(again, weights), BALLS, len(again.matrix.mid)
     if s == math.inf:
-        s = least_scale(matrix, weights)
+        s, engine, order = least_scale(matrix, weights), CHOLESKY, made.size
     if not tests:
-        return math.nextafter(math.sqrt(s), math.inf), made.size, engine
+        return math.nextafter(math.sqrt(s), math.inf), order, engine
     if s == math.inf:
-        return math.inf, made.size, engine
+        return math.inf, order, engine
     assert given.weights is not None
     half = exact_sum(given.weights) / 2
-    return float_up(Fraction(s) * half), made.size, engine
+    return float_up(Fraction(s) * half), order, engine
+
+
+def _by_balls(formed: Formed, weights: Array) -> float:
+    """The least s shown; fewer coordinates stand for dx where it was reduced."""
+    order = len(formed.matrix.mid)
+    if order < len(weights):
+        weights = np.where(np.arange(order) < formed.inputs, 1.0, 0.0)
+    s = least_scale(formed.matrix, weights)
+    if s == math.inf:
+        return s
+    return float_up(Fraction(s) / (1 - Fraction(formed.stretch)))
 
 
 def enclosed(made: Forms, chosen: Array | None, tests: int) -> Enclosed:

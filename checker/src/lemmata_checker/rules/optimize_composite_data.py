@@ -186,17 +186,11 @@ def pulled(at: Setting, theta: np.ndarray, slip: float) -> Product:
     """A^T theta, (n,), and its error, for every theta within `slip` of the one given.
 
     theta is (m,) or (m, classes); |a_f|^T |theta| <= ||a_f|| ||theta|| serves for the
-    rounding of dense products: no pass over |A| is needed.
+    rounding: no pass over |A| is needed.
     """
-    columns = theta.reshape(theta.shape[0], -1)
-    if at.matrix.is_dense:
-        value = (columns.T @ at.matrix.dense()).T
-        sizes = np.array([norm(column) for column in columns.T])
-        m = at.matrix.shape[0]
-        error = at.norms[:, None] * (gamma(m + 3) * sizes)[None, :] + (m + 2) * TINY
-    else:
-        found = [at.matrix.transposed(column) for column in columns.T.copy()]
-        value = np.stack([one.value for one in found], axis=1)
-        error = np.stack([one.error for one in found], axis=1)
+    columns, m = theta.reshape(theta.shape[0], -1), at.matrix.shape[0]
+    value = at.matrix.pulled(columns)
+    sizes = np.array([norm(column) for column in columns.T])
+    error = at.norms[:, None] * (gamma(m + 3) * sizes)[None, :] + (m + 2) * TINY
     error = error + at.norms[:, None] * (slip * (1 + 4 * U))
     return Product(value.reshape(-1), error.reshape(-1) * (1 + 4 * U))

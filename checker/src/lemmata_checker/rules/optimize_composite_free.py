@@ -42,11 +42,13 @@ def dense_columns(matrix: Matrix, features: np.ndarray) -> np.ndarray:
     """A[:, features], dense; features ascending, each once."""
     if matrix.is_dense:
         return matrix.dense()[:, features]
-    place = np.full(matrix.shape[1], -1)
-    place[features] = np.arange(features.size)
-    keep = place[matrix.indices] >= 0
+    wanted = np.zeros(matrix.shape[1], bool)
+    wanted[features] = True
+    entries = np.flatnonzero(wanted[matrix.indices])
+    rows = np.searchsorted(matrix.indptr, entries, side="right") - 1
+    columns = np.searchsorted(features, matrix.indices[entries])
     found = np.zeros((matrix.shape[0], features.size))
-    found[matrix.rows()[keep], place[matrix.indices[keep]]] = matrix.data[keep]
+    found[rows, columns] = matrix.data[entries]
     return found
 
 
