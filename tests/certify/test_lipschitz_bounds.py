@@ -19,6 +19,7 @@ from lemmata.certify import (
     PointSearch,
     RecurJac,
 )
+from lemmata.core import InvalidProblem
 from lemmata.numerics.linear_bounds import bound_values, gradient_rows, product_bound
 from lemmata_checker.network import network_of
 from lemmata_checker.rules._certify_lipschitz_gradients import Gradients
@@ -243,3 +244,36 @@ def test_no_false_bound_on_many_networks():
         solution = lm.solve(problem, BoundPropagation(search=SEARCH), throw=False)
         assert solution.certificate["local_lipschitz_upper"].holds, i
         assert solution.certificate["local_lipschitz_lower"].holds, i
+
+
+def test_one_output_is_data():
+    """Code compiled for one output serves the others, and vmap goes over them."""
+    lower, upper = -0.1 * np.ones(4), 0.1 * np.ones(4)
+    network = solved(BoundPropagation).problem.network
+    problems = [LocalLipschitz(network, lower, upper, c) for c in range(3)]
+    static = [eqx.partition(p, eqx.is_array)[1] for p in problems]
+    assert eqx.tree_equal(*static)
+    assert [p.pack().json["output"] for p in problems] == [0, 1, 2]
+    again = LocalLipschitz(network, lower, upper, problems[2].output)
+    np.testing.assert_array_equal(again.rows, np.eye(3)[[2]])
+
+    @eqx.filter_jit
+    @jax.vmap
+    def bounds(c):
+        problem = LocalLipschitz(network, lower, upper, c)
+        values = bound_values(network, problem.lower, problem.upper)
+        return gradient_rows(network, values, problem.rows, "interval").norm[0]
+
+    with jax.enable_x64(True):
+        found = np.asarray(bounds(jnp.arange(3)))
+        expected = np.asarray(norms(network, lower, upper)[0][2])
+    # the order of sums may differ
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    assert len(set(found.tolist())) == 3
+
+
+@pytest.mark.parametrize("output", [-1, 3, 2**70, np.int64(3), np.asarray(-1)])
+def test_an_output_that_there_is_not_is_refused(output):
+    network = solved(BoundPropagation).problem.network
+    with pytest.raises(InvalidProblem, match=rf"output: .*\[0, 3\).*got '?{output}"):
+        LocalLipschitz(network, np.zeros(4), np.ones(4), output)

@@ -103,7 +103,7 @@ def test_the_largest_bound_is_split_first():
     with jax.enable_x64(True):
         state = method.init(problem, jax.random.key(0))
         for _ in range(8):  # 16 domains at once, 8 neurons tried: one domain a step
-            excess, parents = state.excess(), state.open_node
+            excess, parents = state.excess(), state.open.node
             leaves = state.neuron
             state = method.step(problem, state)
             (split,) = np.flatnonzero(state.neuron[: len(leaves)] != leaves)

@@ -55,12 +55,20 @@ def validate_box(problem: Any) -> None:
         )
 
 
-def output_of(output: Any) -> tuple[str | int, Any]:
-    """The static part of an `output` argument, and a direction where it is one."""
+def output_of(output: Any) -> tuple[Any, Any]:
+    """The kind or number of an `output` argument, and a direction where it is one.
+
+    A number is held as an array: code compiled for one output serves the others.
+    """
     if isinstance(output, str):
         return output, None
     if isinstance(output, int | np.integer) and not isinstance(output, bool):
-        return int(output), None
+        fits = -(2**63) <= output < 2**63
+        return np.asarray(output, dtype=np.int64) if fits else int(output), None
+    array: Any = output  # traced, perhaps
+    kind = getattr(getattr(array, "dtype", None), "kind", None)
+    if kind in ("i", "u") and np.ndim(array) == 0:
+        return array.astype(np.int64), None
     return "direction", flat(output)
 
 
@@ -69,32 +77,33 @@ def validate_output(problem: Any, several: bool) -> None:
     count, output = problem.network.outputs, problem.output
     words = "'all', " if several else ""
     expected = f"{words}an integer in [0, {count}), or a direction of {count} numbers"
-    if output == "direction":
+    if isinstance(output, str) and output == "direction":
         v = problem.direction
         good = getattr(v, "dtype", None) == np.float64 and v.shape == (count,)
         got = f"a direction of shape {np.shape(v)}"
         good = good and bool(np.all(np.isfinite(v)) and np.any(v))
         require(problem, "output", good, expected=expected, got=got)
         return
-    whole = isinstance(output, int) and 0 <= output < count
-    good = whole or (several and output == "all")
-    require(problem, "output", good, expected=expected, got=repr(output))
+    word = isinstance(output, str)
+    good = several and output == "all" if word else 0 <= output < count
+    got = repr(output if word else int(output))
+    require(problem, "output", good, expected=expected, got=got)
 
 
-def rows_of(problem: Any) -> np.ndarray:
+def rows_of(problem: Any) -> Any:
     """The rows v of v'f that are asked about, shape (r, K)."""
     count = problem.network.outputs
-    if problem.output == "all":
-        return np.eye(count)
-    if problem.output == "direction":
-        return problem.direction[None]
-    return np.eye(count)[[problem.output]]
+    if not isinstance(problem.output, str):
+        return (np.arange(count)[None] == problem.output).astype(np.float64)
+    return np.eye(count) if problem.output == "all" else problem.direction[None]
 
 
 def packed_parts(problem: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """JSON and arrays of network, box and output."""
     content, arrays = problem.network.records()
-    parameters = {"network": content, "output": problem.output}
+    word = isinstance(problem.output, str)
+    output = problem.output if word else int(problem.output)
+    parameters = {"network": content, "output": output}
     arrays["lower"] = np.asarray(problem.lower, dtype="<f8")
     arrays["upper"] = np.asarray(problem.upper, dtype="<f8")
     if problem.direction is not None:

@@ -98,8 +98,12 @@ def bound_domains(
     rows: AnyArray,
     signs: AnyArray,
     above: tuple[AnyArray, AnyArray],
+    fixed: bool = False,
 ) -> Domains:
-    """Bounds of a batch of domains: rows (b, K), signs (b, n), above (b, m) twice."""
+    """Bounds of a batch of domains: rows (b, K), signs (b, n), above (b, m) twice.
+
+    **Arguments:** `fixed`: bounds on values are those `above`, but for the signs.
+    """
 
     def one(row, sign, lo, hi):
         places = _split(network, sign, network.positions(PIECEWISE))
@@ -108,7 +112,9 @@ def bound_domains(
             strict=True,
         )
         limits = dict(zip(network.positions(), known, strict=True))
-        values = bound_values(network, *box, signs=places, above=limits, slopes=slopes)
+        values = bound_values(
+            network, *box, signs=places, above=limits, slopes=slopes, fixed=fixed
+        )
         found = bound_gradient(network, values, row)
         wide = widened(jax.tree.map(lambda a: a[None], found), {})
         bound = jnp.where(values.empty, -jnp.inf, wide.norm[0])

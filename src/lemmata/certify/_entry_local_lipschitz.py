@@ -56,6 +56,12 @@ _METHODS = (
             Option(
                 "rtol", "float", "0.001", "stop when each bound is so close to attained"
             ),
+            Option(
+                "fix_preactivation",
+                "bool",
+                "False",
+                "keep the box's bounds on values in domains, but for the split signs",
+            ),
         ),
     ),
     Method(

@@ -45,6 +45,8 @@ class LipschitzBounds(AbstractValue):
     - `split_tree`: int64, the splits that show the upper bounds, or None.
     - `infeasible`: (f, neurons), multipliers that show leaves to be empty, or None.
     - `slopes`: lower slopes of relaxations by `slopes_TARGET_NODE`.
+    - `fixed_preactivation`: int64, 1 where the leaves' bounds are shown with the whole
+      box's bounds on values, each clipped by the signs of its splits; None: without.
     """
 
     lipschitz_upper: Float64[AnyArray, " r"]
@@ -55,6 +57,7 @@ class LipschitzBounds(AbstractValue):
     split_tree: Int64[AnyArray, " t"] | None = None
     infeasible: Float64[AnyArray, "f n"] | None = None
     slopes: Mapping[str, AnyArray] = eqx.field(default_factory=dict)
+    fixed_preactivation: Int64[AnyArray, ""] | None = None
 
     def pack(self) -> dict[str, np.ndarray]:
         names = (
@@ -69,6 +72,9 @@ class LipschitzBounds(AbstractValue):
             packed["split_tree"] = np.asarray(self.split_tree, dtype="<i8")
         if self.infeasible is not None:
             packed["infeasible"] = np.asarray(self.infeasible, dtype="<f8")
+        if self.fixed_preactivation is not None:
+            fixed = np.asarray(self.fixed_preactivation, dtype="<i8")
+            packed["fixed_preactivation"] = fixed
         packed |= {n: np.asarray(s, dtype="<f8") for n, s in self.slopes.items()}
         return packed
 
@@ -93,8 +99,9 @@ class LocalLipschitz(AbstractProblem):
       ReLU, sigmoid, tanh, softplus.
     - `lower`, `upper`: the box, one number per input, in the units of the input;
       equal sides make a point.
-    - `output`: "all", the number of one output, or a direction v, (K,): then v'f is
-      asked about, as one function (a difference of two scores, say).
+    - `output`: "all", the number of one output (held as an array, so that the next one
+      does not compile again), or a direction v, (K,): then v'f is asked about, as one
+      function (a difference of two scores, say).
     - `max_gap`: promised ratio of upper bound to attained norm, > 1; None promises the
       ratio that was found.
 
@@ -104,7 +111,7 @@ class LocalLipschitz(AbstractProblem):
     network: Network
     lower: Float64[AnyArray, " d"]
     upper: Float64[AnyArray, " d"]
-    output: str | int = eqx.field(static=True)
+    output: str | int | Int64[AnyArray, ""]
     direction: Float64[AnyArray, " k"] | None
     max_gap: float | AnyArray | None
 

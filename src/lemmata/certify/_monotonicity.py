@@ -71,7 +71,7 @@ class Monotonicity(AbstractProblem):
     network: Network
     lower: Float64[AnyArray, " d"]
     upper: Float64[AnyArray, " d"]
-    output: str | int = eqx.field(static=True)
+    output: str | int | Int64[AnyArray, ""]
     features: tuple[int, ...] = eqx.field(static=True)
     direction: Float64[AnyArray, " k"] | None
 

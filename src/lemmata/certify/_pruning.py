@@ -40,9 +40,9 @@ def possible(problem: Any, state: TreeState, taken: np.ndarray, batch: int) -> A
     records = network_of(*problem.network.records())
     box, left = (problem.lower, problem.upper), []
     points, rows = [], []
-    for i in taken:
-        node = state.open_node[i]
-        parts = state.open_signs[i], state.open_lower[i], state.open_upper[i]
+    known = state.open.known(taken)
+    for i, *parts in zip(taken, known.signs, known.lower, known.upper, strict=True):
+        node = state.open.node[i]
         verdict = decide_signs(records, box, *parts)
         if verdict.multipliers is not None:
             state.neuron[node] = -2 - len(state.infeasible)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ._open_domains import Known, OpenDomains
+
 OPEN, LEAF = -1, -1  # an open domain is a leaf of the tree, too
 
 
@@ -14,9 +16,9 @@ class TreeState:
 
     - `neuron`, `first`, `second`, `row`, `bound`: per node; `neuron` is the one that is
       split, -1 for a leaf, -2 - i for one that row i of `infeasible` shows to be empty.
-    - `open_node`, `open_signs`, `open_lower`, `open_upper`, `open_scores`: per domain
-      that can be split.
-    - `norms`, `points`: best lower bounds; `jacobian_*`: over the whole box.
+    - `open`: the domains that can be split.
+    - `norms`, `points`: best lower bounds.
+    - `jacobian_*`: bounds over the whole box; `closed_*`: over leaves that are closed.
     - `domains`: counted so far. `slopes`: by name.
     """
 
@@ -25,22 +27,22 @@ class TreeState:
     second: np.ndarray
     row: np.ndarray
     bound: np.ndarray
-    open_node: np.ndarray
-    open_signs: np.ndarray
-    open_lower: np.ndarray
-    open_upper: np.ndarray
-    open_scores: np.ndarray
+    open: OpenDomains
     infeasible: np.ndarray
     norms: np.ndarray
     points: np.ndarray
     jacobian_lower: np.ndarray
     jacobian_upper: np.ndarray
+    closed_lower: np.ndarray
+    closed_upper: np.ndarray
     slopes: dict[str, np.ndarray]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Every array by name."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return plain.pop("slopes") | plain
+        node, _, (known,) = plain.pop("open").gathered()
+        plain |= {f"open_{n}": a for n, a in known._asdict().items()}
+        return plain.pop("slopes") | plain | {"open_node": node}
 
     @classmethod
     def from_arrays(cls, arrays: Any) -> "TreeState":
@@ -48,15 +50,15 @@ class TreeState:
         slopes = {
             n: np.asarray(a) for n, a in arrays.items() if n.startswith("slopes_")
         }
-        names = [f.name for f in fields(cls) if f.name != "slopes"]
-        return cls(**{n: np.array(arrays[n]) for n in names}, slopes=slopes)
+        known = Known(*(np.array(arrays[f"open_{n}"]) for n in Known._fields))
+        open_ = OpenDomains.of(np.array(arrays["open_node"]), known)
+        names = [f.name for f in fields(cls) if f.name not in ("slopes", "open")]
+        plain = {n: np.array(arrays[n]) for n in names}
+        return cls(**plain, open=open_, slopes=slopes)
 
     def fresh(self) -> "TreeState":
-        """One whose changes leave this one as it is.
-
-        The arrays of open domains are large, and replaced rather than written to.
-        """
-        names = ("neuron", "norms", "points")
+        """One whose changes leave this one as it is."""
+        names = ("neuron", "norms", "points", "closed_lower", "closed_upper")
         return replace(self, **{n: getattr(self, n).copy() for n in names})
 
     @property
@@ -70,8 +72,8 @@ class TreeState:
 
     def excess(self) -> np.ndarray:
         """Of each open domain, its bound over the row's attained norm."""
-        bound = self.bound[self.open_node]
-        low = self.norms[self.row[self.open_node]]
+        bound = self.bound[self.open.node]
+        low = self.norms[self.row[self.open.node]]
         return bound / np.maximum(low, 1e-280)
 
     def preorder(self) -> np.ndarray:
@@ -99,15 +101,31 @@ class TreeState:
         self.first[parents], self.second[parents] = nodes[:, 0], nodes[:, 1]
         return nodes
 
-    def keep_open(self, kept: np.ndarray) -> None:
-        """Only these open domains remain."""
-        for name in ("node", "signs", "lower", "upper", "scores"):
-            setattr(self, f"open_{name}", getattr(self, f"open_{name}")[kept])
+    def close(self, nodes: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+        """These leaves stay leaves: their bounds on the Jacobian go into the hull."""
+        _widen(self.closed_lower, self.closed_upper, self.row[nodes], lower, upper)
 
-    def add_open(self, nodes, signs, lower, upper, scores) -> None:
-        """More domains that can be split."""
-        new = (nodes, signs, lower, upper, scores)
-        names = ("node", "signs", "lower", "upper", "scores")
-        for name, part in zip(names, new, strict=True):
-            old = getattr(self, f"open_{name}")
-            setattr(self, f"open_{name}", np.concatenate([old, part]))
+    def close_open(self, which: np.ndarray) -> None:
+        """The same for open domains, which are then to be dropped."""
+        known = self.open.known(which)
+        sides = known.jacobian_lower, known.jacobian_upper
+        self.close(self.open.node[which], *sides)
+
+    def jacobian(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds on the rows of the Jacobian: their hull over all leaves."""
+        low, high = self.closed_lower.copy(), self.closed_upper.copy()
+        node, _, (known,) = self.open.gathered()
+        sides = known.jacobian_lower, known.jacobian_upper
+        _widen(low, high, self.row[node], *sides)
+        # every leaf empty cannot be: as for `upper`
+        known = low <= high
+        low = np.where(known, low, self.jacobian_lower)
+        return low, np.where(known, high, self.jacobian_upper)
+
+
+def _widen(low, high, rows, lower, upper) -> None:
+    """The hull (r, d) of what it was and of these intervals (n, d), in place."""
+    for r in np.unique(rows):
+        own = rows == r
+        low[r] = np.minimum(low[r], lower[own].min(axis=0))
+        high[r] = np.maximum(high[r], upper[own].max(axis=0))

@@ -44,6 +44,7 @@ def bound_values(
     signs: Mapping[int, Any] | None = None,
     above: Mapping[int, Bounds] | None = None,
     slopes: Mapping[tuple[int, int], Any] | None = None,
+    fixed: bool = False,
 ) -> ValueBounds:
     """Bounds on every value of the network over a box.
 
@@ -54,6 +55,7 @@ def bound_values(
     - `above`: bounds on the inputs of activations that are known already.
     - `slopes`: lower slopes by (activation bounded, activation relaxed), shape
       `(2, rows or 1, neurons)`: for lower and upper bounds; used besides the default.
+    - `fixed`: where `above` has bounds, only `signs` change them.
     """
     signs = signs or {}
     first = (jnp.reshape(x, network.input_shape) for x in (lower, upper))
@@ -67,13 +69,16 @@ def bound_values(
             continue
         source = node.inputs[0]
         lo, hi = nodes[source + 1]
+        kept = above[k] if above is not None and k in above else None
         chosen = {a: s for (t, a), s in (slopes or {}).items() if t == k}
-        if nonlinear_below(network, source):
+        if nonlinear_below(network, source) and not (fixed and kept):
             for given in (None, chosen) if chosen else (None,):
                 new = entry_bounds(network, source, nodes[0], before, found, given)
                 lo, hi = jnp.maximum(lo, new[0]), jnp.minimum(hi, new[1])
-        if above is not None and k in above:
-            lo, hi = jnp.maximum(lo, above[k][0]), jnp.minimum(hi, above[k][1])
+        if kept and fixed:
+            lo, hi = kept
+        elif kept:
+            lo, hi = jnp.maximum(lo, kept[0]), jnp.minimum(hi, kept[1])
         if k in signs:
             lo = jnp.where(signs[k] > 0, jnp.maximum(lo, 0.0), lo)
             hi = jnp.where(signs[k] < 0, jnp.minimum(hi, 0.0), hi)

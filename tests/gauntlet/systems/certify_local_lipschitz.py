@@ -188,6 +188,11 @@ SYSTEM = System(
         ("search", lambda: BoundPropagation(search=PointSearch(0)), r"candidates"),
         ("rtol", lambda: BranchAndBound(rtol=0.0), r"\.rtol"),
         (
+            "fixed",
+            lambda: BranchAndBound(fix_preactivation=1),
+            r"\.fix_preactivation: .*bool",
+        ),
+        (
             "feature",
             lambda: Monotonicity(NETWORK, [0, 0], [1, 1], 0, [2]),
             r"\.features: .*\[0, 2\)",

@@ -7,8 +7,13 @@ split are there by construction, so the leaves cover the box.
 
 An empty leaf: multipliers y >= 0 with sum_j y_j sign_j z_j(x) < 0 on the whole box,
 while each sign_j z_j >= 0 there (Farkas).
+
+Below the root, bounds on values are computed again, unless `fixed_preactivation` is 1:
+then they are the root's, clipped by the signs. Neither way is always the better one, so
+that the answer says by which its bounds were found; both are true.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +59,7 @@ def bounds(case: Case) -> Found:
 
 def _bounds(case: Case) -> Found:
     asked = question(case)
-    slopes = slopes_of(case, asked.network)
+    slopes, fixed = slopes_of(case, asked.network), _fixed(case.value)
     tree, ends = _tree(case, asked)
     roots = _roots(asked, slopes, ends)
     norm = np.full(len(roots), -np.inf)
@@ -70,7 +75,7 @@ def _bounds(case: Case) -> Found:
                 continue
             leaves += 1
             if code < -1:
-                _require_empty(asked, domain, farkas, -2 - code)
+                _require_empty(asked, domain, farkas, -2 - code, fixed)
                 continue
             if domain.norm == -np.inf:
                 continue
@@ -82,11 +87,20 @@ def _bounds(case: Case) -> Found:
         for start in range(0, len(inner), BATCH):
             part = inner[start : start + BATCH]
             for side in (1, -1):
-                open_ += _children(asked, slopes, part, tree, ends, side)
+                open_ += _children(asked, slopes, part, tree, ends, side, fixed)
         nodes += len(open_)
     if np.any(norm == -np.inf):
         raise Malformed("split_tree: every leaf of a row is said to be empty")
     return Found(norm, low, high, leaves, nodes)
+
+
+def _fixed(value: Mapping[str, Array]) -> bool:
+    """Whether bounds on values are those of the root below it, too."""
+    flag = value.get("fixed_preactivation", np.zeros((), dtype=np.int64))
+    fits = flag.dtype == np.int64 and flag.shape == ()
+    if not fits or int(flag) not in (0, 1):
+        raise Malformed("fixed_preactivation: expected 0 or 1, one int64")
+    return bool(flag)
 
 
 def _tree(case: Case, asked: Question) -> tuple[Array, Array]:
@@ -130,7 +144,9 @@ def _roots(asked: Question, slopes, ends: Array) -> list[_Domain]:
     return roots
 
 
-def _children(asked: Question, slopes, part, tree, ends, side: int) -> list[_Domain]:
+def _children(
+    asked: Question, slopes, part, tree, ends, side: int, fixed: bool
+) -> list[_Domain]:
     """One child of each domain: the sign of the neuron that is split is `side`."""
     network, neurons = asked.network, asked.splittable
     signs = {}
@@ -153,9 +169,8 @@ def _children(asked: Question, slopes, part, tree, ends, side: int) -> list[_Dom
         )
         for k in signs
     }
-    values = Values(
-        network, (asked.lower, asked.upper), shaped, above, slopes, len(part)
-    )
+    box = (asked.lower, asked.upper)
+    values = Values(network, box, shaped, above, slopes, len(part), fixed=fixed)
     found = Gradients(values, asked.rows[[d.row for d in part]])
     children = []
     for b, domain in enumerate(part):
@@ -185,7 +200,9 @@ def _multipliers(case: Case, asked: Question) -> Array:
     return table
 
 
-def _require_empty(asked: Question, domain: _Domain, farkas: Array, i: int) -> None:
+def _require_empty(
+    asked: Question, domain: _Domain, farkas: Array, i: int, fixed: bool
+) -> None:
     if i >= len(farkas):
         raise Malformed(f"infeasible: row {i} is missing")
     if domain.norm == -np.inf:
@@ -204,6 +221,7 @@ def _require_empty(asked: Question, domain: _Domain, farkas: Array, i: int) -> N
         start[source] = start[source] + row if source in start else row
     shaped = {k: s.reshape(1, *network.nodes[k].shape) for k, s in domain.signs.items()}
     above = {k: (lo[None], hi[None]) for k, (lo, hi) in domain.before.items()}
-    values = Values(network, (asked.lower, asked.upper), shaped, above)
+    box = (asked.lower, asked.upper)
+    values = Values(network, box, shaped, above, fixed=fixed)
     if not values.empty[0] and not values.least(start)[0, 0] > 0:
         raise Malformed(f"infeasible: row {i} does not show that its leaf is empty")

@@ -45,8 +45,10 @@ class Values:
         slopes: Mapping[tuple[int, int], Array] | None = None,
         batch: int = 1,
         linear: bool = True,
+        fixed: bool = False,
     ) -> None:
         self.network, self.signs, self.batch = network, signs, batch
+        self.fixed = fixed  # True: bounds `above` are changed by signs alone
         self.linear = linear  # False: interval arithmetic alone, enough for points
         self.slopes = slopes or {}
         self.box = tuple(side.reshape(-1, *network.input_shape) for side in box)
@@ -71,14 +73,16 @@ class Values:
         node = self.network.nodes[k]
         source = node.inputs[0]
         lo, hi = self.bounds[source + 1]
-        if self.linear and self._nonlinear(source):
+        if self.linear and not (self.fixed and above) and self._nonlinear(source):
             found = self._linear(source, None)
             lo, hi = np.maximum(lo, found[0]), np.minimum(hi, found[1])
             chosen = {a: s for (t, a), s in self.slopes.items() if t == k}
             if chosen:
                 found = self._linear(source, chosen)
                 lo, hi = np.maximum(lo, found[0]), np.minimum(hi, found[1])
-        if above is not None:
+        if above is not None and self.fixed:
+            lo, hi = above
+        elif above is not None:
             lo, hi = np.maximum(lo, above[0]), np.minimum(hi, above[1])
         lo, hi = clip(lo, hi, self.signs.get(k))
         void = lo > hi
