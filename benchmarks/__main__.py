@@ -31,7 +31,8 @@ def main(slugs: list[str]) -> int:
             failed.append(slug)
             outcome = "failed"
         seconds = time.perf_counter() - start
-        print(f"{number} of {len(slugs)}: {slug}, {seconds:.0f} s, {outcome}")
+        line = f"{number} of {len(slugs)}: {slug}, {seconds:.0f} s, {outcome}"
+        print(line, flush=True)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return bool(failed)

@@ -53,6 +53,12 @@ from ._implicit_lipschitz import (
     ImplicitLipschitz as ImplicitLipschitz,
     ImplicitSDP as ImplicitSDP,
 )
+from ._kernel_classifier import KernelClassifier as KernelClassifier
+from ._kernels import (
+    GaussianKernel as GaussianKernel,
+    LaplaceKernel as LaplaceKernel,
+    PolynomialKernel as PolynomialKernel,
+)
 from ._lipsdp import LipSDP as LipSDP
 from ._local_lipschitz import (
     LipschitzBounds as LipschitzBounds,
@@ -78,7 +84,6 @@ from ._measure_counting import (
 from ._measure_linear import (
     ConvexSGDStability as ConvexSGDStability,
     LeaveOneOut as LeaveOneOut,
-    LinearRademacher as LinearRademacher,
     RidgeStability as RidgeStability,
 )
 from ._measure_norms import (
@@ -88,6 +93,10 @@ from ._measure_norms import (
     SpectralMargin as SpectralMargin,
 )
 from ._measure_pac_bayes import PACBayes as PACBayes
+from ._measure_rademacher import (
+    KernelRademacher as KernelRademacher,
+    LinearRademacher as LinearRademacher,
+)
 from ._measure_ranking import (
     MeasureRanking as MeasureRanking,
     measure_ranking as measure_ranking,

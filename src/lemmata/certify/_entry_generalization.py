@@ -7,6 +7,8 @@ _OTHER_WORLD = "the game has another world"
 
 _BOUNDS_DATA = (
     Data("network", "an ONNX file, or the arrays of the records in --option", False),
+    Data("centres", "of a kernel classifier, shape (m, d)", False),
+    Data("coefficients", "of a kernel classifier, shape (m,)", False),
     Data("train_inputs", "the sample, shape (n, d)"),
     Data("train_labels", "whole numbers from 0, shape (n,)"),
     Data("test_inputs", "samples nobody has looked at, shape (t, d)", False),
@@ -20,6 +22,13 @@ _GAME_DATA = (
 _DELTA = Option("delta", "float", "0.05", "chance of failure")
 _MARGIN = Option("margin", "float", "1.0", "gamma > 0, in units of the scores")
 _SAMPLING = "chance of failure of the draws"
+_DRAWN = (
+    _MARGIN,
+    Option("draws", "int", "1000", "of signs"),
+    Option("key", "int", "0", "of their stream"),
+    _DELTA,
+    Option("sampling_delta", "float", "0.001", _SAMPLING),
+)
 
 _METHODS = (
     Method(
@@ -71,12 +80,18 @@ _MEASURES = (
         _DELTA,
         Option("sampling_delta", "float", "0.01", _SAMPLING),
     )),
-    Method("LinearRademacher", "Monte-Carlo complexity, linear", (_BOUNDS,), (
-        _MARGIN,
-        Option("draws", "int", "1000", "of signs"),
-        Option("key", "int", "0", "of their stream"),
-        _DELTA,
-        Option("sampling_delta", "float", "0.001", _SAMPLING),
+    Method("LinearRademacher", "Monte-Carlo complexity, linear", (_BOUNDS,), _DRAWN),
+    Method("KernelRademacher", "Monte-Carlo complexity, kernels", (_BOUNDS,), _DRAWN),
+    Method("GaussianKernel", "kernel: of Euclidean distances", (_BOUNDS,), (
+        Option("width", "float", "", "> 0, in units of the inputs"),
+    )),
+    Method("LaplaceKernel", "kernel: of sums of distances", (_BOUNDS,), (
+        Option("width", "float", "", "> 0, in units of the inputs"),
+    )),
+    Method("PolynomialKernel", "kernel: inner products; the linear one", (_BOUNDS,), (
+        Option("degree", "int", "1", "1 to 20"),
+        Option("scale", "float", "1.0", "> 0"),
+        Option("offset", "float", "0.0", ">= 0"),
     )),
     Method("RidgeStability", "uniform stability of ridge regression", (_BOUNDS,), (
         Option("strength", "float", "1.0", "of the penalty, per sample"), _DELTA,
@@ -173,13 +188,14 @@ _GENERALIZATION = Entry(
                     "network",
                     "dict | str",
                     "",
-                    "layer records; --data network=model.onnx gives them",
+                    "layer records; --data network=model.onnx gives them; or "
+                    '{"kernel": {"name": "gaussian", "width": 1.0}}',
                 ),
                 Option(
                     "measures",
                     "list | str | None",
                     "None",
-                    "records with a name and options; None: all that fit ReLU networks",
+                    "records with a name and options; None: all that fit the model",
                 ),
                 Option("confidence", "float", "0.95", "of the risk's interval"),
             ),

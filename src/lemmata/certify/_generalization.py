@@ -24,10 +24,18 @@ from ..core import (
 )
 from ..numerics.networks import Network
 from ._generalization_value import BoundTable, check_data, pair
+from ._kernel_classifier import KernelClassifier
 from ._measure import AbstractMeasure, Sample, as_measure
 from ._measure_catalogue import measure_of, parsed
 from ._measure_counting import HoldOut, Occam, VCDimension
-from ._measure_model import TrainedModel, as_network, same_shape, with_vector
+from ._measure_kernel_model import (
+    AnyModel,
+    as_model,
+    as_network,
+    model_of,
+    packed_model,
+)
+from ._measure_model import AbstractModel, TrainedModel, same_shape, with_vector
 from ._measure_norms import (
     FrobeniusProduct,
     PACBayesSpectral,
@@ -35,6 +43,7 @@ from ._measure_norms import (
     SpectralMargin,
 )
 from ._measure_pac_bayes import PACBayes
+from ._measure_rademacher import KernelRademacher
 from ._measure_tails import one_sided_lower, one_sided_upper
 
 HOLDS, VALUES = "certify.bound_holds/1", "certify.measure_values/1"
@@ -51,9 +60,10 @@ class GeneralizationBounds(AbstractProblem):
     **Fields:**
 
     - `network`: a `Network` or an Equinox module, with one output for each label, or
-      one output whose sign decides between labels 0 and 1.
-    - `train`, `test`: (inputs, labels): (n, d) numbers and (n,) labels in {0, ...,
-      K - 1}. Test data must not have been looked at; None withholds claims on the risk.
+      one output whose sign decides between labels 0 and 1; or a `KernelClassifier`.
+    - `train`, `test`: (inputs, labels): (n, d) numbers, or images (n, c, h, w), and
+      (n,) labels in {0, ..., K - 1}. Test data must not have been looked at; None
+      withholds claims on the risk.
     - `measures`: built-in ones, or functions of (model, sample).
     - `confidence`: of the interval for the risk.
     - `initial`: the network before training: the prior's centre and the reference of
@@ -62,7 +72,7 @@ class GeneralizationBounds(AbstractProblem):
     **Raises:** `InvalidProblem`, `InvalidArgument`.
     """
 
-    network: Network
+    network: AnyModel
     train_inputs: Float64[AnyArray, "n d"]
     train_labels: Float64[AnyArray, " n"]
     test_inputs: Float64[AnyArray, "t d"] | None
@@ -85,14 +95,13 @@ class GeneralizationBounds(AbstractProblem):
         self.test_inputs = self.test_labels = None
         if test is not None:
             self.test_inputs, self.test_labels = pair(test, "test")
-        features = np.shape(self.train_inputs)[-1] if np.ndim(self.train_inputs) else 0
-        where = "GeneralizationBounds"
-        self.network = as_network(network, features, f"{where}.network")
+        shape, where = np.shape(train[0])[1:] or (0,), "GeneralizationBounds"
+        self.network = as_model(network, shape, f"{where}.network")
         self.initial = None
         if initial is not None:
-            self.initial = as_network(initial, features, f"{where}.initial")
+            self.initial = as_network(initial, shape, f"{where}.initial")
         if measures is None:
-            measures = default_measures(test is not None)
+            measures = default_measures(self.network, test is not None)
         several = measures if isinstance(measures, tuple | list) else (measures,)
         self.measures = tuple(as_measure(m, f"{where}.measures") for m in several)
         self.confidence = confidence
@@ -117,23 +126,24 @@ class GeneralizationBounds(AbstractProblem):
             require(self, field, needs is None, expected=expected, got=got)
 
     @property
-    def model(self) -> TrainedModel:
+    def model(self) -> AbstractModel:
         """What measures are given."""
-        return TrainedModel(self.network, self.initial)
+        return model_of(self.network, self.initial)
 
     @property
     def sample(self) -> Sample:
         """The training sample, and how the test set was labelled."""
-        fresh = None
-        if self.test_inputs is not None:
-            fresh = self.test_errors()
+        fresh = None if self.test_inputs is None else self.test_errors()
         inputs, labels = map(np.asarray, (self.train_inputs, self.train_labels))
         return Sample(inputs, labels, fresh)
 
+    def _held(self) -> Sample:
+        inputs, labels = map(np.asarray, (self.test_inputs, self.test_labels))
+        return Sample(inputs, labels)
+
     def test_errors(self) -> tuple[int, int]:
         """Errors on the test set, and its size."""
-        inputs, labels = map(np.asarray, (self.test_inputs, self.test_labels))
-        held = Sample(inputs, labels)
+        held = self._held()
         return self.model.errors(held), len(held.labels)
 
     def risk(self) -> np.ndarray | None:
@@ -141,8 +151,9 @@ class GeneralizationBounds(AbstractProblem):
         if self.test_inputs is None:
             return None
         errors, n = self.test_errors()
+        fewest = self.model.fewest_errors(self._held())
         alpha = (1 - self.confidence) / 2
-        low = one_sided_lower(errors, n, alpha) * (1 - _SAFE)
+        low = one_sided_lower(fewest, n, alpha) * (1 - _SAFE)
         high = min(1.0, one_sided_upper(errors, n, alpha) + _SAFE)
         return np.array([low, high])
 
@@ -161,24 +172,20 @@ class GeneralizationBounds(AbstractProblem):
             if getattr(self, name) is not None:
                 arrays[name] = np.asarray(getattr(self, name), dtype="<f8")
         if self.initial is not None:
-            arrays["initial"] = self.model.initial_vector
+            arrays["initial"] = TrainedModel(self.initial).vector
         return Packed(KIND, parameters, arrays)
 
     @classmethod
     def unpack(cls, parameters: dict[str, Any], arrays: dict[str, Any]) -> Self:
         parameters, arrays = dict(parameters), dict(arrays)
-        content = parsed(parameters.pop("network", None))
-        if not isinstance(content, dict):
-            expected = "layer records, or an ONNX file as data"
-            raise InvalidArgument("GeneralizationBounds.network", expected, content)
-        parts = {n: a for n, a in arrays.items() if n.startswith("network_")}
+        network = packed_model(parsed(parameters.pop("network", None)), arrays)
         train = (arrays.get("train_inputs"), arrays.get("train_labels"))
         held = (arrays.get("test_inputs"), arrays.get("test_labels"))
         measures = parsed(parameters.pop("measures", None))
         if measures is not None:
             several = measures if isinstance(measures, list) else [measures]
             measures = tuple(measure_of(m) for m in several)
-        network, before = Network.of(content, parts), arrays.get("initial")
+        before = arrays.get("initial")
         return cls(
             network,
             train,
@@ -264,8 +271,10 @@ class GeneralizationBounds(AbstractProblem):
         return EvaluateMeasures()
 
 
-def default_measures(test: bool) -> tuple[AbstractMeasure, ...]:
-    """Every measure of dense ReLU networks that needs no training of its own."""
+def default_measures(model: AnyModel, test: bool) -> tuple[AbstractMeasure, ...]:
+    """Every measure of such models that needs no training of its own."""
+    if isinstance(model, KernelClassifier):
+        return (KernelRademacher(), HoldOut()) if test else (KernelRademacher(),)
     found = (
         Occam(),
         VCDimension(),

@@ -11,6 +11,7 @@ from ._game_methods import PAPER, integer_key
 from ._generalization import GeneralizationBounds
 from ._generalization_value import BoundTable
 from ._measure import number
+from ._measure_model import TrainedModel
 from ._measure_pac_bayes import PACBayes
 
 
@@ -41,7 +42,7 @@ class EvaluateMeasures(AbstractMethod):
         measure = problem.measures[len(state.values)]
         model, sample = problem.model, problem.sample
         deviation, index = state.posterior, state.index
-        if isinstance(measure, PACBayes):
+        if isinstance(measure, PACBayes) and isinstance(model, TrainedModel):
             posterior = measure.fit(model, sample, state.key)
             deviation, index = posterior
             result = measure.of_posterior(model, sample, posterior, state.key)

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from ..core import AbstractValue, AnyArray, InvalidArgument, array64, require
-from ._measure_model import margins_of, outputs
+from ._measure import Sample
+from ._measure_kernel_model import model_of
 
 
 @final
@@ -90,12 +91,12 @@ def pair(data: Any, part: str) -> tuple[Any, Any]:
 def margin_quantile(model: Any, data: Any, share: float = 0.1) -> float:
     """A margin that `share` of a sample falls short of; a choice for `margin`.
 
-    **Arguments:** `model`: a `Network`; `data`: (inputs, labels).
+    **Arguments:** `model`: a `Network` or `KernelClassifier`; `data`: (inputs, labels).
 
     **Raises:** `InvalidArgument` where that margin is not above 0.
     """
     inputs, labels = pair(data, "margin_quantile.data")
-    found, _ = margins_of(outputs(model, inputs), labels)
+    found, _ = model_of(model).margins(Sample(inputs, labels))
     margin = float(np.quantile(found, share))
     if not (math.isfinite(margin) and margin > 0):
         raise InvalidArgument("margin_quantile.share", "a larger share", share)

@@ -6,7 +6,7 @@ from typing import Any
 from ..core import InvalidArgument
 from . import _measure_counting as counting
 from ._measure import AbstractMeasure, UnknownMeasure
-from ._measure_linear import LinearRademacher, RidgeStability
+from ._measure_linear import RidgeStability
 from ._measure_norms import (
     FrobeniusProduct,
     PACBayesSpectral,
@@ -14,6 +14,7 @@ from ._measure_norms import (
     SpectralMargin,
 )
 from ._measure_pac_bayes import PACBayes
+from ._measure_rademacher import KernelRademacher, LinearRademacher
 
 MEASURES: dict[str, type[AbstractMeasure]] = {
     measure.name: measure
@@ -32,6 +33,7 @@ MEASURES: dict[str, type[AbstractMeasure]] = {
         PathNorm,
         PACBayes,
         LinearRademacher,
+        KernelRademacher,
         RidgeStability,
     )
 }

@@ -96,8 +96,7 @@ class Occam(AbstractMeasure):
     def misfit(self, model: Any, data: Sample) -> str | None:
         if self.bits not in (16, 32, 64):
             return "bits of 16, 32 or 64"
-        fits = model.fits_bits(self.bits)
-        return None if fits else f"weights that {self.bits} bits hold exactly"
+        return model.bits_misfit(self.bits)
 
 
 def _log_size(model: Any, bits: int) -> float:

@@ -1,7 +1,6 @@
-"""Measures of linear classifiers, and of algorithms by what they do to one sample.
+"""Measures of algorithms by what they do to one sample: stability.
 
-Sources: Bartlett and Mendelson 2002 (Rademacher); Bousquet and Elisseeff 2002
-(stability); Hardt, Recht, Singer 2016 (convex SGD).
+Sources: Bousquet and Elisseeff 2002 (ridge); Hardt, Recht, Singer 2016 (convex SGD).
 """
 
 import math
@@ -11,65 +10,17 @@ from typing import Any, ClassVar, final
 import equinox as eqx
 import numpy as np
 
-from lemmata_checker.rules.certify_generalization_linear import signs
-
 from ..core import InvalidArgument
 from ._measure import AbstractMeasure, BoundResult, Kind, Sample
 from ._measure_counting import IID
-from ._measure_norms import margin_bound, shell
 
 
-def _weights(model: Any, data: Sample) -> tuple[np.ndarray, np.ndarray]:
+def weights_and_inputs(model: Any, data: Sample) -> tuple[np.ndarray, np.ndarray]:
     """(w, b) and inputs (x, 1)."""
     inputs = data.inputs
     if model.biased:
         inputs = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
     return model.matrices[0][0], inputs
-
-
-@final
-class LinearRademacher(AbstractMeasure):
-    """A margin bound for linear classifiers, the Rademacher complexity drawn.
-
-    L_gamma + 2 2^j R + 3 sqrt(ln(2/delta_j) / 2n), 2^j >= ||w|| / gamma, R = E||sum
-    sigma_i x_i|| / n: a mean over `draws`, each at most r = sum ||x_i|| / n, plus
-    r sqrt(ln(1/sampling_delta) / (2 draws)); never above sqrt(sum ||x_i||^2) / n.
-
-    **Fields:**
-
-    - `margin`: gamma > 0.
-    - `draws`, `key`: of signs; the stream is Philox's.
-    - `delta`, `sampling_delta`: chances of failure, of the bound and of the draws.
-    """
-
-    margin: float = eqx.field(default=1.0, static=True)
-    draws: int = eqx.field(default=1000, static=True)
-    key: int = eqx.field(default=0, static=True)
-    delta: float = eqx.field(default=0.05, static=True)
-    sampling_delta: float = eqx.field(default=0.001, static=True)
-    name: ClassVar[str] = "rademacher"
-    kind: ClassVar[Kind] = "bound"
-
-    def value(self, model: Any, data: Sample, algorithm: Any = None) -> BoundResult:
-        w, inputs = _weights(model, data)
-        n = len(inputs)
-        sizes = np.linalg.norm(inputs, axis=1)
-        rows = signs(self.key, 0, self.draws, n)
-        mean = float(np.mean(np.linalg.norm(rows @ inputs, axis=1)))
-        spread = math.sqrt(math.log(1 / self.sampling_delta) / (2 * self.draws))
-        complexity = min(
-            mean + float(sizes.sum()) * spread, float(np.linalg.norm(sizes))
-        )
-        j = shell(float(np.linalg.norm(w)) / self.margin)
-        loss = model.below(data, self.margin) / n
-        bound = margin_bound(loss, 2.0**j * complexity / n, n, j, self.delta)
-        confidence = 1 - self.delta - self.sampling_delta
-        return BoundResult(bound, confidence, (IID,), "bound")
-
-    def misfit(self, model: Any, data: Sample) -> str | None:
-        if type(self.key) is not int or not 0 <= self.key < 2**63:
-            return "a key in [0, 2^63)"
-        return model.linear_misfit()
 
 
 @final
@@ -92,7 +43,7 @@ class RidgeStability(AbstractMeasure):
     kind: ClassVar[Kind] = "bound"
 
     def value(self, model: Any, data: Sample, algorithm: Any = None) -> BoundResult:
-        w, inputs = _weights(model, data)
+        w, inputs = weights_and_inputs(model, data)
         n, s = len(inputs), self.strength
         away = inputs @ w - (2 * data.labels - 1)
         gradient = 2 * (inputs.T @ away / n + s * w)

@@ -1,5 +1,6 @@
 """A trained network as generalization measures see it."""
 
+import abc
 import math
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,10 @@ from ._measure import Sample
 
 NEAR = 1e-9  # margins are compared with this much room, relative to the scores
 ACTIVATIONS = ("relu", "leaky_relu")
+DENSE = (
+    "a chain of dense, ReLU, leaky ReLU and reshape, a dense layer at the end (for "
+    "other networks, convolutions among them: Occam, Compression, HoldOut)"
+)
 
 
 @eqx.filter_jit
@@ -42,7 +47,48 @@ def margins_of(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
     return scores[rows, labels] - others.max(axis=1), room
 
 
-class TrainedModel:
+class AbstractModel(abc.ABC):
+    """What every measure may ask of a model: its scores, and what it is not.
+
+    Each `..._misfit` says what model a measure needs, None where this is one.
+    """
+
+    @abc.abstractmethod
+    def margins(self, data: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """Margins (n,), and the room within which they are compared."""
+
+    def below(self, data: Sample, margin: float) -> int:
+        """How many samples have a margin below `margin`; 0: errors, ties included."""
+        found, room = self.margins(data)
+        return int(np.sum(~(found > margin + room)))
+
+    def errors(self, data: Sample) -> int:
+        """How many samples are labelled wrongly; a tie is an error."""
+        return self.below(data, 0.0)
+
+    def fewest_errors(self, data: Sample) -> int:
+        """Errors that rounding leaves no doubt about."""
+        found, room = self.margins(data)
+        return int(np.sum(found <= -room))
+
+    def dense_misfit(self) -> str | None:
+        """None for a chain of dense layers, ReLU and reshapes that ends in a layer."""
+        return DENSE
+
+    def linear_misfit(self) -> str | None:
+        """None for one dense layer with one output."""
+        return "one dense layer with one output"
+
+    def kernel_misfit(self) -> str | None:
+        """None for a kernel expansion."""
+        return "a KernelClassifier"
+
+    @abc.abstractmethod
+    def bits_misfit(self, bits: int) -> str | None:
+        """None for a network whose weights are floating-point numbers of `bits`."""
+
+
+class TrainedModel(AbstractModel):
     """A network, and where its training began.
 
     **Attributes:** `network`; `initial`: a network of the same shape, or None.
@@ -59,14 +105,8 @@ class TrainedModel:
             kept = self._seen[id(inputs)] = (inputs, outputs(self.network, inputs))
         return kept[1]
 
-    def below(self, data: Sample, margin: float) -> int:
-        """How many samples have a margin below `margin`; 0: errors, ties included."""
-        found, room = margins_of(self.scores(data.inputs), data.labels)
-        return int(np.sum(~(found > margin + room)))
-
-    def errors(self, data: Sample) -> int:
-        """How many samples are labelled wrongly; a tie is an error."""
-        return self.below(data, 0.0)
+    def margins(self, data: Sample) -> tuple[np.ndarray, np.ndarray]:
+        return margins_of(self.scores(data.inputs), data.labels)
 
     def chain(self) -> list[tuple[int, np.ndarray, np.ndarray | None]]:
         """(node, W, b) of each dense layer."""
@@ -78,22 +118,16 @@ class TrainedModel:
         ]
 
     def dense_misfit(self) -> str | None:
-        """None for a chain of dense layers, ReLU and reshapes that ends in a layer."""
         nodes = self.network.nodes
-        expected = "a chain of dense, ReLU, leaky ReLU and reshape"
         known = ("dense", "reshape", *ACTIVATIONS)
-        if any(n.inputs != (k - 1,) for k, n in enumerate(nodes)):
-            return expected
-        wrong = [n.op for n in nodes if n.op not in known]
-        if wrong or nodes[-1].op in ACTIVATIONS or not self.chain():
-            return f"{expected}, a dense layer at the end"
-        return None
+        chained = all(n.inputs == (k - 1,) for k, n in enumerate(nodes))
+        fits = chained and all(n.op in known for n in nodes) and self.chain()
+        return None if fits and nodes[-1].op not in ACTIVATIONS else DENSE
 
     def linear_misfit(self) -> str | None:
-        """None for one dense layer with one output."""
         single = len(self.chain()) == 1 and self.network.outputs == 1
         fits = single and self.dense_misfit() is None
-        return None if fits else "one dense layer with one output"
+        return None if fits else super().linear_misfit()
 
     @property
     def biased(self) -> bool:
@@ -118,12 +152,14 @@ class TrainedModel:
         arrays = (*self.network.weights, *self.network.biases)
         return sum(np.size(a) for a in arrays if a is not None)
 
-    def fits_bits(self, bits: int) -> bool:
-        """Whether every weight is a floating-point number of so many bits."""
+    def bits_misfit(self, bits: int) -> str | None:
         short = {16: np.float16, 32: np.float32, 64: np.float64}[bits]
-        with np.errstate(over="ignore"):
-            cast = self.vector.astype(short).astype(np.float64)
-        return bool(np.array_equal(cast, self.vector))
+        for part in (*self.network.weights, *self.network.biases):
+            with np.errstate(over="ignore"):
+                same = part is None or np.array_equal(np.asarray(part, short), part)
+            if not same:
+                return f"weights that {bits} bits hold exactly"
+        return None
 
     @cached_property
     def matrices(self) -> list[np.ndarray]:
@@ -182,11 +218,15 @@ def _homogeneous(
     return found
 
 
-def with_vector(network: Network, flat: Any) -> Network:
+def with_vector(network: Any, flat: Any) -> Network:
     """The network with other weights and biases in its dense layers.
 
-    **Raises:** `InvalidArgument` where the vector has another length.
+    **Raises:** `InvalidArgument` where the vector has another length, or the model is
+    no network.
     """
+    if not isinstance(network, Network):
+        expected, got = "none, as the model is no network", np.shape(flat)
+        raise InvalidArgument("GeneralizationBounds.initial", expected, got)
     model = TrainedModel(network)
     flat, size = np.asarray(flat), model.vector.size if model.chain() else 0
     if flat.shape != (size,):
@@ -201,22 +241,12 @@ def with_vector(network: Network, flat: Any) -> Network:
     return Network(network.input_shape, network.nodes, tuple(weights), tuple(biases))
 
 
-def same_shape(one: Network, other: Network) -> bool:
+def same_shape(one: Any, other: Network) -> bool:
     """Whether two networks differ in their numbers alone."""
+    if not isinstance(one, Network):
+        return False
     shapes = [
         [np.shape(a) if a is not None else None for a in (*n.weights, *n.biases)]
         for n in (one, other)
     ]
     return one.nodes == other.nodes and shapes[0] == shapes[1]
-
-
-def as_network(model: Any, features: int, where: str) -> Network:
-    """A network of a `Network` or an Equinox module. Raises `InvalidArgument`."""
-    if isinstance(model, Network):
-        return model
-    if not callable(model):
-        expected = "a Network, or an Equinox module"
-        raise InvalidArgument(where, expected, type(model).__name__)
-    from ._from_equinox import from_equinox
-
-    return from_equinox(model, (features,))

@@ -25,6 +25,7 @@ from lemmata.certify import (
 from lemmata.certify._example_generalization import _network, generalization
 from lemmata.core import solve
 from tests.gauntlet.systems import System
+from tests.gauntlet.systems._generalization_kernels import KERNELS
 
 CLOSE = 1e-7  # relative: between a formula in floats and the promise's own room
 BOUNDS, PAC, HELD = (0, 1, 2), 6, 7  # places in the example's list of measures
@@ -195,6 +196,7 @@ def family(weights, **options) -> Any:
 
 X, Y = np.ones((9, 2)), np.zeros(9)
 
+
 SYSTEM = System(
     bad_inputs=(
         ("n >= d", lambda: RandomLabelling(4, 4), r"\.points: .*\(4, "),
@@ -240,6 +242,7 @@ SYSTEM = System(
         ),
         ("no test", lambda: bounds(test=None, measures="hold_out"), r"measures: "),
         ("initial", lambda: bounds(initial=wider()), r"\.initial: .*model's shape"),
+        *KERNELS,
         ("counts", lambda: clopper_pearson(3, 2), r"clopper_pearson: .*<= trials"),
         ("batch", lambda: PlayGame(batch=0), r"PlayGame\.batch: .*>= 1"),
     ),

@@ -22,9 +22,10 @@ from .certify_generalization_formulas import (
     occam,
     vapnik,
 )
-from .certify_generalization_linear import rademacher, ridge_stability
+from .certify_generalization_linear import ridge_stability
 from .certify_generalization_models import (
     Margins,
+    every_parameter,
     margins,
     network,
     parameters,
@@ -36,6 +37,7 @@ from .certify_generalization_numbers import (
 )
 from .certify_generalization_played import delta_of, option
 from .certify_generalization_posterior import pac_bayes
+from .certify_generalization_rademacher import kernel_class, linear_class
 from .certify_generalization_shells import shell_delta, shell_of
 
 CONTROL = "hold_out"
@@ -102,7 +104,7 @@ def _margin(record: Mapping[str, Any]) -> float:
 
 
 def _occam(case: Case, record: Mapping[str, Any]) -> Figure:
-    bits, weights = record.get("bits"), parameters(network(case))
+    bits, weights = record.get("bits"), every_parameter(network(case))
     if bits not in (16, 32, 64):
         raise Malformed(f"measure.bits: expected 16, 32 or 64, got {bits!r}")
     short = {16: np.float16, 32: np.float32, 64: np.float64}[bits]
@@ -190,11 +192,19 @@ def _pac_bayes(case: Case, record: Mapping[str, Any]) -> Figure:
     return Figure(value, assumptions=said)
 
 
-def _rademacher(case: Case, record: Mapping[str, Any]) -> Figure:
-    loss = _margins(case).below(_margin(record)) / len(train(case).labels)
-    shell, complexity, delta = rademacher(case, record)
-    n = len(train(case).labels)
-    return Figure(_deviating(loss, complexity, n, shell, delta))
+def _rademacher(
+    found: Callable[..., tuple[int, float]], *assumptions: str
+) -> Callable[..., Figure]:
+    said = dict.fromkeys(("key of the signs chosen before", *assumptions), "unchecked")
+
+    def measure(case: Case, record: Mapping[str, Any]) -> Figure:
+        shell, complexity = found(case, record)
+        n = len(train(case).labels)
+        loss = _margins(case).below(_margin(record)) / n
+        value = _deviating(loss, complexity, n, shell, delta_of(record))
+        return Figure(value, assumptions=said)
+
+    return measure
 
 
 def _ridge(case: Case, record: Mapping[str, Any]) -> Figure:
@@ -211,7 +221,10 @@ _FIGURES: dict[str, Callable[..., Figure]] = {
     "pac_bayes_spectral": _capacity(pac_bayes_spectral),
     "path_norm": _capacity(path_norm),
     "pac_bayes": _pac_bayes,
-    "rademacher": _rademacher,
+    "rademacher": _rademacher(linear_class),
+    "kernel_rademacher": _rademacher(
+        kernel_class, "kernel and its parameters chosen before"
+    ),
     "ridge_stability": _ridge,
     CONTROL: _hold_out,
 }

@@ -8,6 +8,11 @@ from ..case import Case, Malformed
 from ..network import CURVES, LINEAR, Network, network_of
 from ..network_actions import interval
 from ._certify_lipschitz_curves import value_bounds
+from .certify_generalization_kernels import (
+    MOST_DISTANCES,
+    expansion,
+    expansion_scores,
+)
 
 KIND = "certify.generalization_bounds/1"
 CHUNK = 256  # samples at once
@@ -54,8 +59,14 @@ def network(case: Case) -> Network:
 
 
 def classes(case: Case) -> int:
-    """Number of labels: 2 for a network of one output, whose sign decides."""
-    return max(network(case).outputs, 2)
+    """Number of labels: 2 for a model of one output, whose sign decides."""
+    return 2 if expansion(case) is not None else max(network(case).outputs, 2)
+
+
+def features(case: Case) -> int:
+    """How many numbers the model takes."""
+    found = expansion(case)
+    return network(case).inputs if found is None else found.centres.shape[1]
 
 
 def data(case: Case, part: str) -> Data | None:
@@ -72,9 +83,11 @@ def data(case: Case, part: str) -> Data | None:
             raise Malformed(f"{where}: expected finite numbers, at least one")
     assert inputs is not None
     assert labels is not None
-    fits = len(inputs) == len(labels) and inputs.shape[1] == network(case).inputs
+    fits = len(inputs) == len(labels) and inputs.shape[1] == features(case)
     if not fits:
-        raise Malformed(f"{part}_inputs: expected one row per label and network input")
+        raise Malformed(
+            f"{part}_inputs: expected one row per label, as the model takes"
+        )
     whole = (labels == np.rint(labels)) & (labels >= 0) & (labels < classes(case))
     if not np.all(whole):
         raise Malformed(f"{part}_labels: expected whole numbers below {classes(case)}")
@@ -98,11 +111,19 @@ def _margins(case: Case, part: str) -> Margins | None:
     found = data(case, part)
     if found is None:
         return None
-    model = network(case)
+    kernels = expansion(case)
+    if (
+        kernels is not None
+        and found.inputs.size * len(kernels.centres) > MOST_DISTANCES
+    ):
+        raise Malformed(f"{part}_inputs: expected fewer, for this many centres")
     parts = []
     for start in range(0, len(found.labels), CHUNK):
-        stop = start + CHUNK
-        low, high = scores(model, found.inputs[start:stop])
+        rows, stop = found.inputs[start : start + CHUNK], start + CHUNK
+        if kernels is None:
+            low, high = scores(network(case), rows)
+        else:
+            low, high = expansion_scores(kernels, rows)
         parts.append(_of_scores(low, high, found.labels[start:stop]))
     low, high = (np.concatenate([p[side] for p in parts]) for side in (0, 1))
     return Margins(low, high)
@@ -229,8 +250,15 @@ def flat_of(chain: list[Layer]) -> np.ndarray:
 
 
 def parameters(model: Network) -> np.ndarray:
-    """All weights and biases of a model in one vector."""
+    """All weights and biases of a dense model in one vector."""
     return flat_of(layers(model))
+
+
+def every_parameter(model: Network) -> np.ndarray:
+    """All weights and biases of any model, whatever its layers, in one vector."""
+    parts = [part for node in model.nodes for part in (node.weight, node.bias)]
+    flat = [np.reshape(part, -1) for part in parts if part is not None]
+    return np.concatenate([np.zeros(0), *flat])
 
 
 def is_biased(model: Network) -> bool:

@@ -2,11 +2,17 @@
 
 import math
 
+from ..errors import Malformed
+
+LARGEST = 2.0**1000
+
 
 def shell_of(norm: float) -> int:
-    """The least j with 2^j >= norm."""
-    if not 0 < norm < math.inf:
-        return 1000 if norm > 0 else -1000
+    """The least j with 2^j >= norm. Raises `Malformed` beyond 2^1000, and for NaN."""
+    if not 0 <= norm <= LARGEST:
+        raise Malformed(f"norm over margin: expected at most 2^1000, got {norm}")
+    if norm == 0:
+        return -1000
     mantissa, exponent = math.frexp(norm)
     return exponent - 1 if mantissa == 0.5 else exponent
 
