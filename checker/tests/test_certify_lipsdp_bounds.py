@@ -206,13 +206,15 @@ def test_stretch_makes_a_bound_larger():
     assert longer == pytest.approx(8 / 3, rel=1e-9)
 
 
-@pytest.mark.parametrize("how", ["dependent", "nearly dependent", "around"])
+@pytest.mark.parametrize("how", ["zero", "dependent", "nearly dependent", "around"])
 def test_inputs_that_are_not_reduced(how):
     rng = np.random.default_rng(0)
     content, arrays = network(rng, (7, 4, 7), size=2)
     if how == "around":
         around = {"op": "add", "inputs": [-1, 2]}
         content = {"input_shape": [7], "nodes": [*content["nodes"], around]}
+    elif how == "zero":
+        arrays["w0"][0] = 0.0
     else:
         noise = 1e-15 if how == "nearly dependent" else 0.0
         arrays["w0"][1:] = arrays["w0"][0] + noise * arrays["w0"][1:]
